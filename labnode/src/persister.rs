@@ -1,0 +1,122 @@
+//! The simulated disk of one server.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// A server's disk: two byte strings that survive its crashes, the Raft state and the service's snapshot.
+///
+/// Clones are handles to the same disk; [`fork`](Persister::fork) makes an independent copy. Every operation
+/// is atomic and takes no time, and none of them blocks beyond the copying of its bytes: what has been saved
+/// when a call returns is what a restarted server will find (paper, figure 2, "Persistent state on all
+/// servers").
+#[derive(Clone, Default)]
+pub struct Persister {
+    disk: Arc<Mutex<Disk>>,
+}
+
+#[derive(Clone, Default)]
+struct Disk {
+    state: Vec<u8>,
+    snapshot: Vec<u8>,
+}
+
+impl Persister {
+    /// An empty disk.
+    pub fn new() -> Persister {
+        Persister::default()
+    }
+
+    /// An independent disk with the same contents; writes to one are not seen by the other. The harness
+    /// forks a crashed server's disk, so that late writes of the dead incarnation go nowhere.
+    pub fn fork(&self) -> Persister {
+        Persister { disk: Arc::new(Mutex::new(self.disk.lock().clone())) }
+    }
+
+    /// Replaces the Raft state, and the snapshot too if one is given, in one atomic step. `None` keeps the
+    /// snapshot that is there.
+    pub fn save(&self, state: Vec<u8>, snapshot: Option<Vec<u8>>) {
+        let mut disk = self.disk.lock();
+        disk.state = state;
+        if let Some(snapshot) = snapshot {
+            disk.snapshot = snapshot;
+        }
+    }
+
+    /// Adds `record` to the end of the Raft state, atomically.
+    pub fn append(&self, record: &[u8]) {
+        self.disk.lock().state.extend_from_slice(record);
+    }
+
+    /// The Raft state: what the last [`save`](Persister::save) wrote, then every record appended since.
+    pub fn state(&self) -> Vec<u8> {
+        self.disk.lock().state.clone()
+    }
+
+    /// The snapshot; empty if none was ever saved.
+    pub fn snapshot(&self) -> Vec<u8> {
+        self.disk.lock().snapshot.clone()
+    }
+
+    /// Bytes of Raft state, appended records included.
+    pub fn state_size(&self) -> usize {
+        self.disk.lock().state.len()
+    }
+
+    /// Bytes of the snapshot.
+    pub fn snapshot_size(&self) -> usize {
+        self.disk.lock().snapshot.len()
+    }
+}
+
+impl fmt::Debug for Persister {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let disk = self.disk.lock();
+        write!(
+            f,
+            "Persister {{ state: {} bytes, snapshot: {} bytes }}",
+            disk.state.len(),
+            disk.snapshot.len()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_save_replaces_the_state_and_keeps_the_snapshot_unless_given_one() {
+        let disk = Persister::new();
+        disk.save(b"one".to_vec(), Some(b"snap".to_vec()));
+        disk.save(b"two".to_vec(), None);
+        assert_eq!((disk.state(), disk.snapshot()), (b"two".to_vec(), b"snap".to_vec()));
+        disk.save(b"three".to_vec(), Some(Vec::new()));
+        assert_eq!((disk.state_size(), disk.snapshot_size()), (5, 0));
+    }
+
+    #[test]
+    fn the_state_is_the_concatenation_of_records() {
+        let disk = Persister::new();
+        disk.append(b"ab");
+        disk.append(b"");
+        disk.append(b"c");
+        assert_eq!(disk.state(), b"abc");
+        assert_eq!(disk.state_size(), 3);
+        disk.save(b"z".to_vec(), None);
+        disk.append(b"y");
+        assert_eq!(disk.state(), b"zy");
+    }
+
+    #[test]
+    fn clones_share_a_disk_and_forks_do_not() {
+        let disk = Persister::new();
+        disk.save(b"old".to_vec(), Some(b"snap".to_vec()));
+        let (handle, fork) = (disk.clone(), disk.fork());
+        handle.append(b"+");
+        fork.append(b"-");
+        assert_eq!((disk.state(), fork.state()), (b"old+".to_vec(), b"old-".to_vec()));
+        assert_eq!(fork.snapshot(), b"snap");
+    }
+}
