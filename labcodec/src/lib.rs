@@ -2,8 +2,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod de;
 mod error;
+mod input;
 mod limits;
+mod ser;
 mod stream;
 mod wire;
 

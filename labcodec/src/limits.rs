@@ -49,6 +49,7 @@ impl Limits {
     }
 
     /// [`encode`](crate::encode()) within these limits.
+    #[inline]
     pub fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>, EncodeError> {
         let mut out = Vec::new();
         self.encode_into(&mut out, value)?;
@@ -56,6 +57,7 @@ impl Limits {
     }
 
     /// [`encode_into`](crate::encode_into()) within these limits.
+    #[inline]
     pub fn encode_into<T: Serialize + ?Sized>(
         &self,
         out: &mut Vec<u8>,
@@ -65,6 +67,7 @@ impl Limits {
     }
 
     /// [`decode`](crate::decode()) within these limits.
+    #[inline]
     pub fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, DecodeError> {
         if bytes.len() > self.max_bytes {
             return Err(DecodeError::TooLarge { offset: 0, limit: self.max_bytes });
