@@ -15,8 +15,8 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
 use crate::messages::{
-    AppendEntriesArgs, AppendEntriesReply, InstallSnapshotArgs, InstallSnapshotReply, RaftClient, RaftService,
-    RequestVoteArgs, RequestVoteReply,
+    AppendEntriesArgs, AppendEntriesReply, InstallSnapshotArgs, InstallSnapshotReply, RaftClient,
+    RaftService, RequestVoteArgs, RequestVoteReply,
 };
 use crate::{ApplyMsg, NotLeader, Persister, Start, State};
 
@@ -75,7 +75,9 @@ impl Raft {
         // an election: a new term, a vote for yourself, and a RequestVote to every other peer at the same
         // time. With `self.shared.peers[i].request_vote(&args)` the message is on its way; then either
         // `.wait()` for the reply in a thread of its own, or hand a closure to `.on_reply(..)`.
-        todo!("2A: write Raft::run_elections in raft/src/raft.rs: start an election when no leader is heard from")
+        todo!(
+            "2A: write Raft::run_elections in raft/src/raft.rs: start an election when no leader is heard from"
+        )
     }
 
     /// Asks for agreement on `command`, without waiting for it.
