@@ -1,0 +1,250 @@
+//! [`Client`]: what a caller holds of the network; [`Link`], the one-way connection behind it, with the calls that
+//! are under way on it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::call::{Call, Wake};
+use crate::core::Core;
+use crate::counts::{Counters, Counts};
+use crate::draws::Seed;
+use crate::faults::Faults;
+use crate::future::{self, RpcFuture};
+use crate::message::{Message, Method};
+use crate::observe::Reason;
+use crate::pool::Pool;
+use crate::server::Callee;
+use crate::{Result, RpcError};
+
+/// Makes calls from one node to one server. Clones are the same client.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) link: Arc<Link>,
+}
+
+impl Client {
+    /// Whose client it is.
+    pub fn from(&self) -> &str {
+        &self.link.from
+    }
+
+    /// The server it calls.
+    pub fn to(&self) -> &str {
+        &self.link.to
+    }
+
+    /// Calls `method`. The arguments are encoded and sent at once, and never block; the future only waits.
+    ///
+    /// The stubs that [`service!`](crate::service) makes call this, with types that fit the method.
+    pub fn call<A: Message, R: Message>(&self, method: &'static Method, args: &A) -> RpcFuture<R> {
+        let core = &self.link.core;
+        let args = core.limits.encode(args).map_err(RpcError::from);
+        RpcFuture::new(core.send(&self.link, method, args), future::decode)
+    }
+
+    /// Calls `method` with these bytes as its arguments, whatever they are, and gets the encoded reply: for tests of what
+    /// a server does with garbage.
+    pub fn call_raw(&self, method: &'static Method, args: Vec<u8>) -> RpcFuture<Vec<u8>> {
+        RpcFuture::new(self.link.core.send(&self.link, method, Ok(args)), |bytes, _| Ok(bytes))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client(from {} to {})", self.from(), self.to())
+    }
+}
+
+/// The one-way connection of one client.
+pub(crate) struct Link {
+    pub(crate) core: Arc<Core>,
+    pub(crate) from: String,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) to: String,
+    pub(crate) seed: Seed,
+    /// The caller's threads, for `on_reply`.
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) state: Mutex<LinkState>,
+}
+
+pub(crate) struct LinkState {
+    pub(crate) enabled: bool,
+    pub(crate) closed: bool,
+    /// The server behind the name now; a copy of [`SlotState::callee`], so that a call takes one lock.
+    pub(crate) callee: Option<Arc<Callee>>,
+    pub(crate) faults: Faults,
+    /// The faults are the link's own and not the network's.
+    pub(crate) own_faults: bool,
+    /// How many calls were made.
+    pub(crate) calls: u64,
+    /// The calls that have not resolved, by number, thus in the order of their start.
+    pub(crate) pending: BTreeMap<u64, Pending>,
+    /// The timer will look for calls whose time is up.
+    pub(crate) watched: bool,
+}
+
+/// A call that has not resolved.
+pub(crate) struct Pending {
+    pub(crate) call: Arc<Call>,
+    /// When it times out, unless its handler is running then.
+    pub(crate) deadline: Instant,
+    /// How many handlers are running for it; more than one when the request was duplicated.
+    pub(crate) running: u32,
+    /// How it ends is settled, and a cut of the link changes nothing about it.
+    pub(crate) settled: bool,
+}
+
+impl LinkState {
+    /// Whether messages to and from `callee` pass.
+    pub(crate) fn check(&self, callee: &Arc<Callee>) -> std::result::Result<(), Reason> {
+        if !self.callee.as_ref().is_some_and(|now| Arc::ptr_eq(now, callee)) {
+            return Err(Reason::ServerDeleted);
+        }
+        if !self.enabled {
+            return Err(Reason::LinkCut);
+        }
+        Ok(())
+    }
+
+    /// The server a call made now goes to.
+    pub(crate) fn reach(&self) -> std::result::Result<Arc<Callee>, Reason> {
+        match &self.callee {
+            _ if self.closed => Err(Reason::CallerClosed),
+            _ if !self.enabled => Err(Reason::LinkDisabled),
+            None => Err(Reason::NoServer),
+            Some(callee) => Ok(Arc::clone(callee)),
+        }
+    }
+
+    /// Ends the calls `which` picks.
+    fn end_calls(&mut self, error: &RpcError, which: impl Fn(&Pending) -> bool) -> Ended {
+        let numbers: Vec<u64> =
+            self.pending.iter().filter(|(_, pending)| which(pending)).map(|(number, _)| *number).collect();
+        let finish = |pending: Pending| {
+            let wake = pending.call.finish(Err(error.clone()));
+            (pending.call, wake)
+        };
+        Ended(numbers.iter().filter_map(|number| self.pending.remove(number)).map(finish).collect())
+    }
+}
+
+impl Link {
+    /// Switches the link on or off. Off, the calls under way are lost, and their callers learn it at once.
+    pub(crate) fn enable(&self, yes: bool) {
+        self.change(|state| state.enabled = yes).wake();
+    }
+
+    /// Makes a change after which calls under way may not find their way any more, and ends those that do not.
+    fn change(&self, change: impl FnOnce(&mut LinkState)) -> Ended {
+        let mut state = self.state.lock();
+        change(&mut state);
+        let LinkState { enabled, callee, .. } = &*state;
+        let (enabled, callee) = (*enabled, callee.clone());
+        let cut = |pending: &Pending| {
+            let same = match (&callee, &pending.call.callee) {
+                (Some(now), Some(then)) => Arc::ptr_eq(now, then),
+                _ => false,
+            };
+            !pending.settled && !(enabled && same)
+        };
+        state.end_calls(&RpcError::Lost, cut)
+    }
+
+    /// Ends all calls, now and from now on.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.closed, true) {
+            return;
+        }
+        let ended = state.end_calls(&RpcError::Stopped, |_| true);
+        drop(state);
+        ended.wake();
+        self.pool.detach();
+    }
+
+    /// Takes `call` from those under way and settles its outcome.
+    pub(crate) fn resolve(&self, call: &Call, outcome: Result<Vec<u8>>) {
+        self.state.lock().pending.remove(&call.number);
+        call.wake(call.finish(outcome));
+    }
+
+    /// Ends the calls whose time is up. Returns when to look again, if there are calls left to watch.
+    pub(crate) fn end_overdue(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.state.lock();
+        let overdue = |pending: &Pending| pending.deadline <= now;
+        let ended = state.end_calls(&RpcError::TimedOut, |pending| overdue(pending) && pending.running == 0);
+        let next = state.pending.values().map(|pending| pending.deadline).find(|deadline| *deadline > now);
+        state.watched = next.is_some();
+        drop(state);
+        ended.wake();
+        next
+    }
+}
+
+/// Calls that have ended, and whose callers are to be woken when no lock is held.
+#[must_use]
+struct Ended(Vec<(Arc<Call>, Wake)>);
+
+impl Ended {
+    fn wake(self) {
+        for (call, wake) in self.0 {
+            call.wake(wake);
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A server's name, with whoever stands behind it and the links that lead to it.
+#[derive(Default)]
+pub(crate) struct Slot {
+    /// Over all servers of that name.
+    pub(crate) counters: Counters,
+    pub(crate) state: Mutex<SlotState>,
+}
+
+#[derive(Default)]
+pub(crate) struct SlotState {
+    pub(crate) callee: Option<Arc<Callee>>,
+    /// The counts at the time this server was added.
+    pub(crate) counts_before: Counts,
+    pub(crate) links: Vec<Weak<Link>>,
+    /// How many clients were made, by caller.
+    pub(crate) clients: BTreeMap<String, u64>,
+}
+
+impl Slot {
+    /// Lets `callee` stand behind the name; returns who stood there.
+    pub(crate) fn bind(&self, callee: Option<Arc<Callee>>) -> Option<Arc<Callee>> {
+        let mut state = self.state.lock();
+        state.links.retain(|link| link.strong_count() > 0);
+        let links: Vec<_> = state.links.iter().filter_map(Weak::upgrade).collect();
+        let change = |link: &Arc<Link>| link.change(|state| state.callee = callee.clone());
+        let ended: Vec<Ended> = links.iter().map(change).collect();
+        if callee.is_some() {
+            state.counts_before = self.counters.read();
+        }
+        let earlier = std::mem::replace(&mut state.callee, callee);
+        drop(state);
+        ended.into_iter().for_each(Ended::wake);
+        earlier
+    }
+
+    /// What was counted since the server was added.
+    pub(crate) fn counts(&self) -> Counts {
+        let before = self.state.lock().counts_before;
+        self.counters.read() - before
+    }
+
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.state.lock().links.iter().filter_map(Weak::upgrade).collect()
+    }
+}

@@ -1,0 +1,252 @@
+//! [`Pool`]: the threads of one node that run its handlers and callbacks.
+//!
+//! Handlers may block, for as long as they like, and must not hold up each other. So the pool grows while all its threads
+//! are busy, by this rule: *while jobs are queued, some thread is on its way to the queue.* Whoever adds a job, and
+//! whoever takes one and leaves others behind (as this one may block), calls for a thread unless one has been
+//! called that has not arrived yet. So a burst of jobs does not wake, or start, a thread for each of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::job::Job;
+use crate::message::Method;
+
+/// Starts the threads of one node, so that they are the node's and not the network's: counted, named, ended
+/// with it.
+pub trait Spawn: Send + Sync {
+    /// Runs `f` on a new thread. `name` says what for, and is unique neither in the process nor in the node.
+    fn spawn(&self, name: String, f: Box<dyn FnOnce() + Send>);
+}
+
+/// Starts ordinary threads that belong to nobody.
+///
+/// Nodes are told apart by their [`Spawn`] (the `Arc`, not the type), and each has threads of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Threads;
+
+impl Spawn for Threads {
+    /// # Panics
+    ///
+    /// Panics when the system starts no more threads.
+    fn spawn(&self, name: String, f: Box<dyn FnOnce() + Send>) {
+        thread::Builder::new().name(name).spawn(f).expect("cannot start a thread");
+    }
+}
+
+/// How many threads a node may have for its handlers and callbacks.
+pub(crate) const MAX_THREADS: usize = 4096;
+
+/// How long a thread waits for its next job before it ends.
+const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// The threads of one node.
+pub(crate) struct Pool {
+    spawn: Arc<dyn Spawn>,
+    max_threads: usize,
+    linger: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    /// Threads that sleep, the one that went to sleep last at the end: it is the first to be woken, so that the
+    /// others can end when they are not needed.
+    idle: Vec<Arc<Condvar>>,
+    /// Threads that are about to sleep and look at the queue until then.
+    lingering: usize,
+    /// A thread has been called and has not arrived at the queue yet.
+    called: bool,
+    /// What each thread is doing; a thread's number is its position. `None` for numbers not in use.
+    threads: Vec<Option<Doing>>,
+    /// Servers and open clients that use the pool. Without any, no thread waits for a next job.
+    users: usize,
+    /// The cap has been reported; cleared when the queue has been emptied.
+    reported: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Doing {
+    Waiting,
+    Callback,
+    /// Runs a handler for a call that was made at `called`.
+    Handler {
+        method: &'static Method,
+        called: Instant,
+    },
+}
+
+/// A thread to be called, once the lock is released.
+enum Call {
+    Nobody,
+    Sleeper(Arc<Condvar>),
+    New(usize),
+}
+
+impl Pool {
+    pub(crate) fn new(spawn: Arc<dyn Spawn>, max_threads: usize, linger: Duration) -> Self {
+        Pool { spawn, max_threads, linger, state: Mutex::default() }
+    }
+
+    pub(crate) fn is_of(&self, spawn: &Arc<dyn Spawn>) -> bool {
+        Arc::ptr_eq(&self.spawn, spawn)
+    }
+
+    /// Runs `job` on a thread of the node; never blocks.
+    pub(crate) fn submit(self: &Arc<Self>, job: Job) {
+        let mut state = self.state.lock();
+        state.queue.push_back(job);
+        self.call(state);
+    }
+
+    /// Another server or client uses the pool.
+    pub(crate) fn attach(&self) {
+        self.state.lock().users += 1;
+    }
+
+    /// A server or client is gone. With the last one, idle threads end.
+    pub(crate) fn detach(&self) {
+        let mut state = self.state.lock();
+        state.users -= 1;
+        if state.users == 0 {
+            for sleeper in state.idle.drain(..) {
+                sleeper.notify_one();
+            }
+        }
+    }
+
+    /// Sees to it that a thread is on its way to the queue, if there are jobs.
+    fn call(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let call = state.whom_to_call(self.max_threads);
+        drop(state);
+        match call {
+            Call::Nobody => (),
+            Call::Sleeper(sleeper) => drop(sleeper.notify_one()),
+            Call::New(number) => {
+                let thread = Thread { pool: Arc::clone(self), number, wake: Arc::default() };
+                self.spawn.spawn(format!("rpc-{number}"), Box::new(move || thread.run()));
+            }
+        }
+    }
+}
+
+impl State {
+    fn whom_to_call(&mut self, max_threads: usize) -> Call {
+        if self.called || self.queue.is_empty() {
+            return Call::Nobody;
+        }
+        if self.lingering > 0 {
+            self.called = true;
+            return Call::Nobody;
+        }
+        if let Some(sleeper) = self.idle.pop() {
+            self.called = true;
+            return Call::Sleeper(sleeper);
+        }
+        let number = self.threads.iter().position(Option::is_none).unwrap_or(self.threads.len());
+        if number >= max_threads {
+            self.report(max_threads);
+            return Call::Nobody;
+        }
+        if number == self.threads.len() {
+            self.threads.push(None);
+        }
+        self.threads[number] = Some(Doing::Waiting);
+        self.called = true;
+        Call::New(number)
+    }
+
+    /// Says, once for each time the cap is hit, that calls wait, and for whom.
+    fn report(&mut self, max_threads: usize) {
+        if std::mem::replace(&mut self.reported, true) {
+            return;
+        }
+        let handlers = self.threads.iter().filter_map(|doing| match doing {
+            Some(Doing::Handler { method, called }) => Some((called, method)),
+            _ => None,
+        });
+        let oldest = match handlers.min_by_key(|(called, _)| *called) {
+            Some((called, method)) => format!("the oldest is in {method}, called {:?} ago", called.elapsed()),
+            None => "all in callbacks of on_reply".to_owned(),
+        };
+        log::error!("all {max_threads} threads of a node are busy, and further calls wait: {oldest}");
+    }
+}
+
+/// One thread of the pool.
+struct Thread {
+    pool: Arc<Pool>,
+    number: usize,
+    wake: Arc<Condvar>,
+}
+
+impl Thread {
+    fn run(&self) {
+        let pool = &self.pool;
+        let mut state = pool.state.lock();
+        state.called = false;
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                state.threads[self.number] = Some(match job.handler() {
+                    Some((method, called)) => Doing::Handler { method, called },
+                    None => Doing::Callback,
+                });
+                pool.call(state);
+                job.run();
+                state = pool.state.lock();
+                state.threads[self.number] = Some(Doing::Waiting);
+            } else if state.users == 0 || !self.wait(&mut state) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a job; false if none came.
+    fn wait(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        state.reported = false;
+        if self.pool.linger > Duration::ZERO && self.linger(state) {
+            return true;
+        }
+        state.idle.push(Arc::clone(&self.wake));
+        let deadline = Instant::now() + IDLE_MAX;
+        loop {
+            let late = self.wake.wait_until(state, deadline).timed_out();
+            // Who calls a sleeper takes it off the list.
+            match state.idle.iter().position(|sleeper| Arc::ptr_eq(sleeper, &self.wake)) {
+                None => break,
+                Some(position) if late => {
+                    state.idle.remove(position);
+                    return false;
+                }
+                Some(_) => (),
+            }
+        }
+        state.called = false;
+        true
+    }
+
+    /// Offers the processor to others for a while; true if that brought a job.
+    fn linger(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        let start = Instant::now();
+        state.lingering += 1;
+        while state.queue.is_empty() && start.elapsed() < self.pool.linger {
+            MutexGuard::unlocked(state, thread::yield_now);
+        }
+        state.lingering -= 1;
+        state.called = false;
+        !state.queue.is_empty()
+    }
+}
+
+impl Drop for Thread {
+    /// The thread has ended, or a node that is gone never started it.
+    fn drop(&mut self) {
+        let mut state = self.pool.state.lock();
+        state.called = false;
+        state.threads[self.number] = None;
+    }
+}
