@@ -1,1 +1,48 @@
+//! What the suites of all labs share: the entry of a test, a cluster of crashable servers, the checks on what
+//! they apply, and the report of what went wrong.
+//!
+//! A test is an ordinary `#[test]` function that calls [`run`]:
+//!
+//! - its body runs on a thread of its own, within a time limit;
+//! - the first failed check or panic, in whichever thread, ends the run at once: every wait of the harness
+//!   unwinds, and the test's report tells that failure and not a later symptom of it;
+//! - all randomness of harness and network comes from one seed, which the report names. Time is real here, so
+//!   the system's scheduling is not drawn from it.
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`Run`] | one run of one test: clock, random streams, phases, interruptible waits, the first failure |
+//! | [`Cluster`] | servers on a simulated network, to be crashed, restarted, cut off and joined |
+//! | [`Incarnation`] | the life of a server between two crashes; knows which threads are its own |
+//! | [`Applied`] | the record of what was applied, and its rules |
+//! | [`Applier`] | the thread that takes a peer's apply messages and enters them into the record |
+//!
+//! Nothing here knows Raft: a lab's `tests/` tells the cluster how its servers are made.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod applied;
+mod applier;
+mod cluster;
+mod env;
+mod failure;
+mod incarnation;
+mod logger;
+mod name;
+mod report;
+mod run;
+mod runner;
+mod snapshot;
+mod text;
+mod threads;
+
+pub use applied::Applied;
+pub use applier::Applier;
+pub use cluster::{Cluster, Node, Seat};
+pub use failure::panic_message;
+pub use incarnation::Incarnation;
+pub use name::TestName;
+pub use run::{Run, Subject, Task};
+pub use runner::{run, run_named};
+pub use snapshot::ServiceSnapshot;
+pub use text::{count, servers, show};

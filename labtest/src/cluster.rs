@@ -1,0 +1,289 @@
+//! A cluster of servers that can be crashed, restarted, cut off and joined.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use labnode::{Persister, State};
+use labrpc::{Client, Network, Server, Service, Spawn};
+use parking_lot::Mutex;
+
+use crate::applied::Applied;
+use crate::incarnation::{Incarnation, NodeThreads};
+use crate::run::{Run, Subject};
+use crate::{text, threads};
+
+/// A living server, as the cluster needs it: a cheap handle to the code under test.
+pub trait Node: Clone + Send + Sync + 'static {
+    /// The services the server offers on the network.
+    fn services(&self) -> Vec<Service>;
+
+    /// What it believes about itself.
+    fn state(&self) -> State;
+
+    /// Kills it: `kill` of the code under test, and then the end of what the harness attached to it, such as
+    /// the receiver of its apply channel.
+    fn kill(&self);
+}
+
+/// What a new incarnation of a server is made from.
+pub struct Seat {
+    /// The server's number, from 0.
+    pub me: usize,
+    /// A client to each server, itself included.
+    pub peers: Vec<Client>,
+    /// The server's disk.
+    pub disk: Persister,
+    /// Whose life this is.
+    pub incarnation: Arc<Incarnation>,
+    /// The cluster's record of what is applied.
+    pub applied: Arc<Mutex<Applied>>,
+}
+
+/// Servers on a simulated network. Clones are handles to the same cluster.
+///
+/// Servers that are connected are so with each other: a link is open if both its ends are connected and on
+/// the same side of a [`partition`](Cluster::partition).
+pub struct Cluster<N> {
+    inner: Arc<Inner<N>>,
+}
+
+impl<N> Clone for Cluster<N> {
+    fn clone(&self) -> Cluster<N> {
+        Cluster { inner: self.inner.clone() }
+    }
+}
+
+struct Inner<N> {
+    run: Run,
+    network: Network,
+    applied: Arc<Mutex<Applied>>,
+    make: Box<dyn Fn(Seat) -> N + Send + Sync>,
+    slots: Mutex<Vec<Slot<N>>>,
+}
+
+/// The place of one server, which outlives its incarnations.
+struct Slot<N> {
+    /// The side of the partition it is on; `None` if it is disconnected.
+    side: Option<usize>,
+    disk: Persister,
+    life: Option<Life<N>>,
+}
+
+struct Life<N> {
+    node: N,
+    incarnation: Arc<Incarnation>,
+    peers: Vec<Client>,
+}
+
+impl<N: Node> Cluster<N> {
+    /// A cluster of `servers` servers on `network`, none of them started. `make` makes a server's node.
+    pub fn new(
+        run: &Run,
+        network: Network,
+        servers: usize,
+        make: impl Fn(Seat) -> N + Send + Sync + 'static,
+    ) -> Cluster<N> {
+        let slots = (0..servers).map(|_| Slot { side: None, disk: Persister::new(), life: None }).collect();
+        let inner = Arc::new(Inner {
+            run: run.clone(),
+            network,
+            applied: Arc::new(Mutex::new(Applied::new(servers))),
+            make: Box::new(make),
+            slots: Mutex::new(slots),
+        });
+        run.attach(inner.clone());
+        Cluster { inner }
+    }
+
+    /// How many servers there are, dead or alive.
+    pub fn servers(&self) -> usize {
+        self.inner.slots.lock().len()
+    }
+
+    /// The network between them.
+    pub fn network(&self) -> &Network {
+        &self.inner.network
+    }
+
+    /// The record of what they applied.
+    pub fn applied(&self) -> &Arc<Mutex<Applied>> {
+        &self.inner.applied
+    }
+
+    /// The name of a server on the network.
+    pub fn name(server: usize) -> String {
+        format!("server {server}")
+    }
+
+    /// The handle and the incarnation of a server, if it is alive.
+    pub fn node(&self, server: usize) -> Option<(N, Arc<Incarnation>)> {
+        let slots = self.inner.slots.lock();
+        slots[server].life.as_ref().map(|life| (life.node.clone(), life.incarnation.clone()))
+    }
+
+    /// Whether a server is connected.
+    pub fn is_connected(&self, server: usize) -> bool {
+        self.inner.slots.lock()[server].side.is_some()
+    }
+
+    /// What a server believes about itself; `None` if it is crashed.
+    pub fn state(&self, server: usize) -> Option<State> {
+        let run = &self.inner.run;
+        run.check_on();
+        let (node, incarnation) = self.node(server)?;
+        Some(run.calling(&incarnation, "state()", || node.state()))
+    }
+
+    /// A server's disk: a handle that is good until its next crash.
+    pub fn disk(&self, server: usize) -> Persister {
+        self.inner.slots.lock()[server].disk.clone()
+    }
+
+    /// Joins a server with all that are connected.
+    pub fn connect(&self, server: usize) {
+        self.inner.set_side(server, Some(0));
+    }
+
+    /// Cuts a server off from all others, in both directions.
+    pub fn disconnect(&self, server: usize) {
+        self.inner.set_side(server, None);
+    }
+
+    /// Connects the servers of each side with one another and with no others; those on no side are cut off.
+    pub fn partition(&self, sides: &[&[usize]]) {
+        for server in 0..self.servers() {
+            let side = sides.iter().position(|side| side.contains(&server));
+            self.inner.set_side(server, side);
+        }
+    }
+
+    /// Kills a server, if it is alive. What it saved is there when it is started again; what it saves from now
+    /// on is not.
+    pub fn crash(&self, server: usize) {
+        self.inner.crash(server);
+    }
+
+    /// Starts a server from its disk, after a [`crash`](Cluster::crash) if it is alive. It is not connected.
+    pub fn start(&self, server: usize) {
+        self.crash(server);
+        let Inner { run, network, applied, make, slots } = &*self.inner;
+        let incarnation = Incarnation::new(run, server);
+        let on: Arc<dyn Spawn> = Arc::new(NodeThreads(incarnation.clone()));
+        let client = |to| network.client(&Self::name(server), &Self::name(to), on.clone());
+        let peers: Vec<Client> = (0..self.servers()).map(client).collect();
+        let disk = slots.lock()[server].disk.clone();
+        let seat = Seat {
+            me: server,
+            peers: peers.clone(),
+            disk,
+            incarnation: incarnation.clone(),
+            applied: applied.clone(),
+        };
+        let node =
+            threads::born_during(run, &incarnation, || run.calling(&incarnation, "new()", || make(seat)));
+        let mut host = Server::new(&Self::name(server), on);
+        node.services().into_iter().for_each(|service| host.add(service));
+        slots.lock()[server].life = Some(Life { node, incarnation, peers });
+        network.add_server(host);
+    }
+}
+
+impl<N: Node> Inner<N> {
+    fn set_side(&self, server: usize, side: Option<usize>) {
+        let mut slots = self.slots.lock();
+        slots[server].side = side;
+        self.relink(&slots, server);
+    }
+
+    /// Opens or closes every link from and to `server`.
+    fn relink(&self, slots: &[Slot<N>], server: usize) {
+        let enable = |from: usize, to: usize| {
+            if let Some(life) = &slots[from].life {
+                let open = slots[from].side.is_some() && slots[from].side == slots[to].side;
+                self.network.enable(&life.peers[to], open);
+            }
+        };
+        for other in 0..slots.len() {
+            enable(server, other);
+            if other != server {
+                enable(other, server);
+            }
+        }
+    }
+
+    /// The order matters: first nothing the server does can reach another or its disk any more, so that all
+    /// that was heard of it is on the disk it will restart from; then it is told.
+    fn crash(&self, server: usize) {
+        self.set_side(server, None);
+        let life = {
+            let mut slots = self.slots.lock();
+            let slot = &mut slots[server];
+            let Some(life) = slot.life.take() else { return };
+            self.network.delete_server(&Cluster::<N>::name(server));
+            slot.disk = slot.disk.fork();
+            life
+        };
+        life.incarnation.die();
+        self.applied.lock().end(server);
+        self.run.calling(&life.incarnation, "kill()", || life.node.kill());
+        life.peers.iter().for_each(|peer| self.network.close(peer));
+    }
+}
+
+impl<N: Node> Subject for Inner<N> {
+    fn report(&self) -> String {
+        // Every server is asked at once, each by a thread of its own: one that does not answer soon is shown so.
+        const PATIENCE: Duration = Duration::from_millis(300);
+        let asked: Vec<_> = self
+            .slots
+            .lock()
+            .iter()
+            .map(|slot| {
+                let life = slot.life.as_ref()?;
+                let (answer, answered) = crossbeam_channel::bounded(1);
+                let (node, incarnation) = (life.node.clone(), life.incarnation.clone());
+                incarnation.spawn("report".to_string(), move || {
+                    // The receiver may have gone: then the answer is too late.
+                    let _ = answer.send(node.state());
+                });
+                Some(answered)
+            })
+            .collect();
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let states: Vec<Option<Result<State, _>>> =
+            asked.into_iter().map(|asked| asked.map(|answered| answered.recv_deadline(deadline))).collect();
+
+        let slots = self.slots.lock();
+        let applied = self.applied.lock();
+        let mut out = "server  alive  connected    term  leader  applied up to\n".to_string();
+        for (server, (slot, state)) in slots.iter().zip(states).enumerate() {
+            let yes_no = |yes| if yes { "yes" } else { "no" };
+            let (term, leader) = match state {
+                None => ("-".to_string(), "-"),
+                Some(Ok(state)) => (state.term.to_string(), yes_no(state.is_leader)),
+                Some(Err(_)) => ("?".to_string(), "? (state() does not answer)"),
+            };
+            let last = applied.last(server).map_or_else(|| "-".to_string(), |last| last.to_string());
+            let (alive, connected) = (yes_no(slot.life.is_some()), yes_no(slot.side.is_some()));
+            out += &format!("{server:<6}  {alive:<5}  {connected:<9}  {term:>6}  {leader:<6}  {last}\n");
+        }
+        out += &format!("highest index applied anywhere: {}\n", applied.highest());
+        out
+    }
+
+    fn summary(&self) -> String {
+        let total = self.network.total();
+        format!(
+            "{} peers, {} RPCs, {} bytes, index {}",
+            self.slots.lock().len(),
+            text::thousands(total.calls),
+            text::thousands(total.request_bytes + total.reply_bytes),
+            self.applied.lock().highest()
+        )
+    }
+
+    fn shut_down(&self) {
+        let servers = self.slots.lock().len();
+        (0..servers).for_each(|server| self.crash(server));
+    }
+}

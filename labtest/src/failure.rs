@@ -1,0 +1,100 @@
+//! The first failure of a run, and how it is caught in whichever thread it happens.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::Once;
+use std::time::Duration;
+
+use crate::runner;
+use crate::threads;
+
+/// Why a run failed: a check that objected, a panic, or a limit that passed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    /// File, line and column; of a check, those of the test that made it.
+    pub(crate) location: Option<String>,
+    pub(crate) thread: String,
+    /// The server the thread belongs to or works for.
+    pub(crate) server: Option<usize>,
+    /// Time since the run began.
+    pub(crate) at: Duration,
+    /// If `RUST_BACKTRACE` asks for one.
+    pub(crate) backtrace: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n  ", self.message)?;
+        if let Some(location) = &self.location {
+            write!(f, "at {location}, ")?;
+        }
+        write!(f, "thread `{}`", self.thread)?;
+        if let Some(server) = self.server {
+            write!(f, " of server {server}")?;
+        }
+        Ok(())
+    }
+}
+
+thread_local! {
+    /// Whether this thread is inside [`panic_message`].
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The message with which `f` panics; `None` if it does not. For testing that something panics: the panic is
+/// not a failure of the run.
+pub fn panic_message(f: impl FnOnce()) -> Option<String> {
+    let before = EXPECTED.replace(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    EXPECTED.set(before);
+    result.err().map(|payload| text_of(&*payload))
+}
+
+/// Lets panics of a run's threads fail the run. All others go on to the hook that was there before.
+pub(crate) fn install_hook() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let expected = EXPECTED.try_with(Cell::get).unwrap_or(false);
+            if !expected && !caught(info) {
+                previous(info);
+            }
+        }));
+    });
+}
+
+/// Deals with a panic if the thread belongs to the active run.
+fn caught(info: &PanicHookInfo<'_>) -> bool {
+    let Some(run) = runner::active() else { return false };
+    let Some(owner) = threads::owner_in(&run) else { return false };
+    let backtrace = Backtrace::capture();
+    let failure = Failure {
+        message: text_of(info.payload()),
+        location: info.location().map(ToString::to_string),
+        thread: threads::current_name(),
+        server: owner.incarnation.as_ref().map(|incarnation| incarnation.server()),
+        at: run.elapsed(),
+        backtrace: (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string()),
+    };
+    if owner.incarnation.is_some_and(|incarnation| !incarnation.is_alive()) {
+        eprintln!("a panic of a killed server, which is no failure: {failure}");
+    } else if let Some(later) = run.record(failure) {
+        eprintln!("a panic after the end of the run: {later}");
+    }
+    true
+}
+
+/// A panic's message.
+pub(crate) fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_string()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_string()
+    }
+}

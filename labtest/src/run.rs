@@ -1,0 +1,319 @@
+//! One run of a test: its clock, its randomness, its phases, its waits, and its first failure.
+//!
+//! Everything that waits in the harness waits here, on condition variables, and therefore ends at once when
+//! the run is over: a failure anywhere unwinds the test's body and its helper threads from whatever they
+//! wait for.
+
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::failure::Failure;
+use crate::incarnation::Incarnation;
+use crate::name::TestName;
+use crate::threads;
+
+/// How long things may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// The whole test.
+    pub(crate) test: Duration,
+    /// A call of the harness into a server's own code. Such calls are promised to wait for nothing but the
+    /// server's own lock or event loop.
+    pub(crate) call: Duration,
+}
+
+/// A run of one test with one seed. Clones are handles to the same run.
+#[derive(Clone)]
+pub struct Run {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) name: TestName,
+    pub(crate) seed: u64,
+    pub(crate) started: Instant,
+    pub(crate) limits: Limits,
+    /// The number of the body's thread: older threads are none of the run's.
+    pub(crate) first_thread: OnceLock<u64>,
+    pub(crate) progress: Mutex<Progress>,
+    /// Wakes those in [`Run::wait_until`]: the epoch has moved, or the run is over.
+    changed: Condvar,
+    /// Wakes those in [`Run::sleep`]: the run is over.
+    over: Condvar,
+    /// Wakes the test's own thread: a failure is there, or the body has ended.
+    pub(crate) news: Condvar,
+}
+
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// Counts what a waiting thread may be waiting for.
+    epoch: u64,
+    /// No more waiting: the test has failed or ended.
+    pub(crate) over: bool,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) body_ended: bool,
+    pub(crate) phases: Vec<Phase>,
+    /// The calls into servers' code that have not returned, oldest first.
+    pub(crate) calls: Vec<Call>,
+    calls_made: u64,
+    pub(crate) subjects: Vec<Arc<dyn Subject>>,
+    /// What the subjects say about a run that passed.
+    pub(crate) summary: Vec<String>,
+    /// How long the body took, measured when it ended.
+    pub(crate) took: Duration,
+    /// Which thread numbers were given out while a server's incarnation was being made.
+    pub(crate) births: Vec<(std::ops::Range<u64>, Arc<Incarnation>)>,
+}
+
+/// A part of a test, as reports show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Phase {
+    pub(crate) at: Duration,
+    pub(crate) title: String,
+}
+
+/// A call of the harness into a server's code.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    id: u64,
+    pub(crate) server: usize,
+    pub(crate) what: &'static str,
+    pub(crate) since: Instant,
+}
+
+/// What a run is about, for its reports: in the labs, a [`Cluster`](crate::Cluster).
+pub trait Subject: Send + Sync {
+    /// Lines about the present state, for the report of a failure. Must not wait for the code under test.
+    fn report(&self) -> String;
+    /// A few words about a run that passed: "3 peers, 84 RPCs".
+    fn summary(&self) -> String;
+    /// Ends all that is still running.
+    fn shut_down(&self);
+}
+
+/// The payload that unwinds a harness thread whose run is over. No failure by itself.
+pub(crate) struct Over;
+
+impl Run {
+    pub(crate) fn new(name: TestName, seed: u64, limits: Limits) -> Run {
+        let shared = Shared {
+            name,
+            seed,
+            started: Instant::now(),
+            limits,
+            first_thread: OnceLock::new(),
+            progress: Mutex::default(),
+            changed: Condvar::new(),
+            over: Condvar::new(),
+            news: Condvar::new(),
+        };
+        Run { shared: Arc::new(shared) }
+    }
+
+    /// The seed from which all randomness of the run is drawn.
+    pub fn seed(&self) -> u64 {
+        self.shared.seed
+    }
+
+    /// A random stream of its own for each `purpose`, the same whenever the seed is the same.
+    pub fn rng(&self, purpose: &str) -> StdRng {
+        // FNV-1a: any fixed mixing of the purpose will do, as long as it is the same everywhere.
+        let mixed = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        StdRng::seed_from_u64(self.shared.seed ^ mixed)
+    }
+
+    /// The time since the run began.
+    pub fn elapsed(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    /// Begins a part of the test, named as reports are to show it: "cut the leader off".
+    pub fn phase(&self, title: impl Into<String>) {
+        let phase = Phase { at: self.elapsed(), title: title.into() };
+        log::info!("phase: {}", phase.title);
+        self.shared.progress.lock().phases.push(phase);
+    }
+
+    /// Prints something that is suspicious but no failure.
+    pub fn warn(&self, message: impl fmt::Display) {
+        eprintln!("{}: warning: {message}", self.shared.name);
+    }
+
+    /// Fails the run with a message and the place of the caller.
+    #[track_caller]
+    pub fn fail(&self, message: impl fmt::Display) -> ! {
+        panic!("{message}")
+    }
+
+    /// Fails the run because of what a server did, from a thread of the harness that is no part of the
+    /// test's text. A server already dead fails nothing.
+    pub fn fail_server(&self, incarnation: &Incarnation, message: String) {
+        if incarnation.is_alive() {
+            let thread = threads::current_name();
+            self.record(Failure {
+                message,
+                location: None,
+                thread,
+                server: Some(incarnation.server()),
+                at: self.elapsed(),
+                backtrace: None,
+            });
+        }
+    }
+
+    /// Waits for `duration`. Unwinds when the run is over, as every wait here does.
+    pub fn sleep(&self, duration: Duration) {
+        let deadline = Instant::now() + duration;
+        let mut progress = self.shared.progress.lock();
+        loop {
+            if progress.over {
+                drop(progress);
+                unwind();
+            }
+            if self.shared.over.wait_until(&mut progress, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Waits at most `limit` until `ready` answers, asking it again whenever [`notify`](Run::notify) is
+    /// called. `None` when the time is up.
+    pub fn wait_until<T>(&self, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + limit;
+        loop {
+            // The epoch is read before `ready` looks, so that a change in between is not slept through.
+            let seen = {
+                let progress = self.shared.progress.lock();
+                if progress.over {
+                    drop(progress);
+                    unwind();
+                }
+                progress.epoch
+            };
+            if let Some(answer) = ready() {
+                return Some(answer);
+            }
+            let mut progress = self.shared.progress.lock();
+            while progress.epoch == seen && !progress.over {
+                if self.shared.changed.wait_until(&mut progress, deadline).timed_out() {
+                    return None;
+                }
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+        }
+    }
+
+    /// Tells those in [`wait_until`](Run::wait_until) that something they look at has changed.
+    pub fn notify(&self) {
+        self.shared.progress.lock().epoch += 1;
+        self.shared.changed.notify_all();
+    }
+
+    /// Unwinds the calling thread if the run is over; for loops that wait for nothing.
+    pub fn check_on(&self) {
+        if self.shared.progress.lock().over {
+            unwind();
+        }
+    }
+
+    /// Runs `f` on a thread of its own, a helper of the test. A panic in it fails the run.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        name: impl Into<String>,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Task<T> {
+        let result = Arc::new(Mutex::new(None));
+        let (run, slot) = (self.clone(), result.clone());
+        threads::spawn(name.into(), self.clone(), None, move || {
+            // A panic was recorded when it was raised; the run is then over, and so is the wait in `join`.
+            if let Ok(value) = panic::catch_unwind(AssertUnwindSafe(f)) {
+                *slot.lock() = Some(value);
+                run.notify();
+            }
+        });
+        Task { run: self.clone(), result }
+    }
+
+    /// Makes a call into the code of a server: should it panic, the panic is that server's; should it not
+    /// return, the run fails and says so.
+    pub fn calling<T>(&self, incarnation: &Arc<Incarnation>, what: &'static str, f: impl FnOnce() -> T) -> T {
+        let id = {
+            let mut progress = self.shared.progress.lock();
+            progress.calls_made += 1;
+            let id = progress.calls_made;
+            progress.calls.push(Call { id, server: incarnation.server(), what, since: Instant::now() });
+            id
+        };
+        let _made = CallMade { run: self, id };
+        threads::acting_for(self, incarnation, f)
+    }
+
+    /// Puts a subject into the run's reports and lets the run end it.
+    pub fn attach(&self, subject: Arc<dyn Subject>) {
+        self.shared.progress.lock().subjects.push(subject);
+    }
+
+    /// Makes `failure` the run's failure, unless it already has one or is over; then the failure is given back.
+    pub(crate) fn record(&self, failure: Failure) -> Option<Failure> {
+        let mut progress = self.shared.progress.lock();
+        if progress.over {
+            return Some(failure);
+        }
+        progress.failure = Some(failure);
+        self.end(&mut progress);
+        None
+    }
+
+    /// Ends every wait.
+    pub(crate) fn end(&self, progress: &mut Progress) {
+        progress.over = true;
+        self.shared.changed.notify_all();
+        self.shared.over.notify_all();
+        self.shared.news.notify_all();
+    }
+}
+
+/// A helper thread of the test.
+#[must_use]
+pub struct Task<T> {
+    run: Run,
+    result: Arc<Mutex<Option<T>>>,
+}
+
+impl<T> Task<T> {
+    /// Waits for the thread's result.
+    pub fn join(self) -> T {
+        loop {
+            let limit = self.run.shared.limits.test;
+            if let Some(value) = self.run.wait_until(limit, || self.result.lock().take()) {
+                return value;
+            }
+        }
+    }
+}
+
+/// Takes a call off the list, whether it returned or panicked.
+struct CallMade<'a> {
+    run: &'a Run,
+    id: u64,
+}
+
+impl Drop for CallMade<'_> {
+    fn drop(&mut self) {
+        self.run.shared.progress.lock().calls.retain(|call| call.id != self.id);
+    }
+}
+
+fn unwind() -> ! {
+    panic::resume_unwind(Box::new(Over))
+}

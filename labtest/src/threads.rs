@@ -1,0 +1,118 @@
+//! Which thread belongs to which server.
+//!
+//! A thread that the harness started knows its owner. One that the code under test started does not; but the
+//! standard library numbers threads in the order of their making, so a thread whose number was given out
+//! while a server was being made belongs to that server. (Another server that starts a thread in just those
+//! microseconds would be blamed wrongly; threads started later are known by their name only.)
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread;
+
+use crate::incarnation::Incarnation;
+use crate::run::Run;
+
+thread_local! {
+    static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
+}
+
+/// Whose thread this is.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    run: Run,
+    /// `None` for a thread of the harness, or one of which the server is not known.
+    pub(crate) incarnation: Option<Arc<Incarnation>>,
+}
+
+/// Starts a thread that knows whose it is.
+pub(crate) fn spawn(
+    name: String,
+    run: Run,
+    incarnation: Option<Arc<Incarnation>>,
+    f: impl FnOnce() + Send + 'static,
+) {
+    let owner = Owner { run, incarnation };
+    let thread = move || {
+        OWNER.set(Some(owner));
+        f();
+    };
+    thread::Builder::new().name(name).spawn(thread).expect("the system refused a thread");
+}
+
+/// Runs `f` on this thread in the name of a server.
+pub(crate) fn acting_for<T>(run: &Run, incarnation: &Arc<Incarnation>, f: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Owner>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            OWNER.set(self.0.take());
+        }
+    }
+    let owner = Owner { run: run.clone(), incarnation: Some(incarnation.clone()) };
+    let _restore = Restore(OWNER.replace(Some(owner)));
+    f()
+}
+
+/// Runs `birth`, which makes an incarnation, and remembers the numbers of the threads made meanwhile.
+pub(crate) fn born_during<T>(run: &Run, incarnation: &Arc<Incarnation>, birth: impl FnOnce() -> T) -> T {
+    let first = next_number();
+    let made = birth();
+    if let Some(range) = first.zip(next_number()).map(|(first, end)| Range { start: first, end }) {
+        run.shared.progress.lock().births.push((range, incarnation.clone()));
+    }
+    made
+}
+
+/// The owner of the calling thread, if it belongs to `run`.
+pub(crate) fn owner_in(run: &Run) -> Option<Owner> {
+    if let Some(owner) = OWNER.try_with(|owner| owner.borrow().clone()).ok().flatten() {
+        return Arc::ptr_eq(&owner.run.shared, &run.shared).then_some(owner);
+    }
+    let me = current_number()?;
+    if me < *run.shared.first_thread.get()? {
+        return None;
+    }
+    let progress = run.shared.progress.lock();
+    let incarnation = progress.births.iter().find(|(range, _)| range.contains(&me)).map(|(_, it)| it.clone());
+    Some(Owner { run: run.clone(), incarnation })
+}
+
+/// The server for which the calling thread works, if that is known from the thread itself.
+pub(crate) fn current_server() -> Option<usize> {
+    OWNER.try_with(|owner| Some(owner.borrow().as_ref()?.incarnation.as_ref()?.server())).ok().flatten()
+}
+
+/// The calling thread's name.
+pub(crate) fn current_name() -> String {
+    thread::current().name().unwrap_or("unnamed").to_string()
+}
+
+/// The calling thread's number.
+pub(crate) fn current_number() -> Option<u64> {
+    number(&thread::current())
+}
+
+/// The number of the next thread but one: a number can be learnt only by taking it.
+fn next_number() -> Option<u64> {
+    let thread = thread::Builder::new().spawn(|| ()).expect("the system refused a thread");
+    number(thread.thread())
+}
+
+/// A thread's number; `None` should the standard library ever write thread ids in another way.
+fn number(thread: &thread::Thread) -> Option<u64> {
+    format!("{:?}", thread.id()).strip_prefix("ThreadId(")?.strip_suffix(')')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_numbered_in_the_order_of_their_making() {
+        let before = next_number().unwrap();
+        let thread = thread::spawn(|| ());
+        let its = number(thread.thread()).unwrap();
+        assert!(before < its);
+        assert!(its < next_number().unwrap());
+    }
+}
