@@ -26,7 +26,10 @@ impl Core {
     pub(crate) fn next_to_apply(&mut self) -> Option<ToApply> {
         if std::mem::take(&mut self.arrived_snapshot) && self.log.snapshot_index() > self.last_applied {
             self.last_applied = self.log.snapshot_index();
-            return Some(ToApply::Snapshot { index: self.log.snapshot_index(), term: self.log.snapshot_term() });
+            return Some(ToApply::Snapshot {
+                index: self.log.snapshot_index(),
+                term: self.log.snapshot_term(),
+            });
         }
         if self.commit_index <= self.last_applied {
             return None;
@@ -35,7 +38,10 @@ impl Core {
         let count = (self.commit_index - self.last_applied).min(MAX_COMMANDS);
         self.last_applied += count;
         let entries = &self.log.entries_from(first)[..count as usize];
-        Some(ToApply::Commands { first, commands: entries.iter().map(|entry| entry.command.clone()).collect() })
+        Some(ToApply::Commands {
+            first,
+            commands: entries.iter().map(|entry| entry.command.clone()).collect(),
+        })
     }
 }
 
@@ -74,7 +80,12 @@ mod tests {
     fn an_arrived_snapshot_goes_first_and_a_late_one_not_at_all() {
         let mut core = core(0, 3, 2, &[1, 1]);
         core.commit_index = 2;
-        let args = InstallSnapshotArgs { term: 2, last_included_index: 7, last_included_term: 2, ..Default::default() };
+        let args = InstallSnapshotArgs {
+            term: 2,
+            last_included_index: 7,
+            last_included_term: 2,
+            ..Default::default()
+        };
         assert!(core.handle_install_snapshot(&args, Instant::now()).1);
         assert!(core.has_something_to_apply());
         assert_eq!(core.next_to_apply(), Some(ToApply::Snapshot { index: 7, term: 2 }));

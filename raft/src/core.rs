@@ -24,9 +24,13 @@ pub(crate) const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(700);
 pub(crate) enum Role {
     Follower,
     /// `votes[i]`: peer `i` has granted its vote in this term. A set, so that a vote counts once.
-    Candidate { votes: Vec<bool> },
+    Candidate {
+        votes: Vec<bool>,
+    },
     /// `progress[i]`: what this leader knows of peer `i`, "reinitialized after election".
-    Leader { progress: Vec<Progress> },
+    Leader {
+        progress: Vec<Progress>,
+    },
 }
 
 /// What has changed since the disk was last written.
@@ -155,7 +159,13 @@ pub(crate) mod tests {
     }
 
     /// The same, with a snapshot at `(index, term)` before the entries.
-    pub(crate) fn core_after(me: usize, peer_count: usize, term: u64, snapshot: (u64, u64), terms: &[u64]) -> Core {
+    pub(crate) fn core_after(
+        me: usize,
+        peer_count: usize,
+        term: u64,
+        snapshot: (u64, u64),
+        terms: &[u64],
+    ) -> Core {
         let mut log = Log::starting_after(snapshot.0, snapshot.1);
         terms.iter().for_each(|&term| {
             log.push(entry(term));

@@ -177,7 +177,10 @@ mod tests {
         let mut core = core(0, 3, 4, &[]);
         assert!(core.handle_request_vote(&ask(5, 1, 0, 0), Instant::now()).vote_granted);
         assert!(!core.handle_request_vote(&ask(5, 2, 9, 5), Instant::now()).vote_granted);
-        assert!(core.handle_request_vote(&ask(5, 1, 0, 0), Instant::now()).vote_granted, "the same once more");
+        assert!(
+            core.handle_request_vote(&ask(5, 1, 0, 0), Instant::now()).vote_granted,
+            "the same once more"
+        );
         assert!(core.handle_request_vote(&ask(6, 2, 0, 0), Instant::now()).vote_granted, "a new term");
     }
 
@@ -202,7 +205,9 @@ mod tests {
     fn a_later_last_term_wins_then_the_longer_log() {
         // Section 5.4.1: both comparisons, each alone.
         let granted = |last_index, last_term| {
-            core(0, 3, 7, &[1, 4, 4]).handle_request_vote(&ask(7, 1, last_index, last_term), Instant::now()).vote_granted
+            core(0, 3, 7, &[1, 4, 4])
+                .handle_request_vote(&ask(7, 1, last_index, last_term), Instant::now())
+                .vote_granted
         };
         assert!(granted(3, 4), "equal logs");
         assert!(granted(4, 4) && granted(1, 5), "longer; later term though shorter");
@@ -238,7 +243,12 @@ mod tests {
             core.handle_request_vote_reply(1, &asked, &granted(1), Instant::now());
         }
         assert!(!core.is_leader(), "two votes of five");
-        core.handle_request_vote_reply(3, &asked, &RequestVoteReply { term: 1, vote_granted: false }, Instant::now());
+        core.handle_request_vote_reply(
+            3,
+            &asked,
+            &RequestVoteReply { term: 1, vote_granted: false },
+            Instant::now(),
+        );
         assert!(!core.is_leader(), "a refusal is no vote");
         core.handle_request_vote_reply(2, &asked, &granted(1), Instant::now());
         assert!(core.is_leader());
@@ -257,7 +267,12 @@ mod tests {
     fn a_higher_term_in_a_reply_ends_the_candidacy() {
         let mut core = core(0, 3, 0, &[]);
         let asked = core.become_candidate(Instant::now()).unwrap();
-        core.handle_request_vote_reply(1, &asked, &RequestVoteReply { term: 8, vote_granted: false }, Instant::now());
+        core.handle_request_vote_reply(
+            1,
+            &asked,
+            &RequestVoteReply { term: 8, vote_granted: false },
+            Instant::now(),
+        );
         assert!(matches!(core.role, Role::Follower));
         assert_eq!(core.current_term, 8);
     }

@@ -52,7 +52,11 @@ impl Log {
 
     /// The entries from `first` on, which must lie after the snapshot; empty after the last entry.
     pub(crate) fn entries_from(&self, first: u64) -> &[LogEntry] {
-        assert!(first > self.snapshot_index, "entry {first} is in the snapshot up to {}", self.snapshot_index);
+        assert!(
+            first > self.snapshot_index,
+            "entry {first} is in the snapshot up to {}",
+            self.snapshot_index
+        );
         let at = (first - self.snapshot_index - 1) as usize;
         self.entries.get(at..).unwrap_or_default()
     }
@@ -65,7 +69,11 @@ impl Log {
 
     /// Deletes the entry at `first` and all that follow it; `first` must lie after the snapshot.
     pub(crate) fn truncate_from(&mut self, first: u64) {
-        assert!(first > self.snapshot_index, "entry {first} is in the snapshot up to {}", self.snapshot_index);
+        assert!(
+            first > self.snapshot_index,
+            "entry {first} is in the snapshot up to {}",
+            self.snapshot_index
+        );
         self.entries.truncate((first - self.snapshot_index - 1) as usize);
     }
 
@@ -118,7 +126,10 @@ mod tests {
     #[test]
     fn an_empty_log_ends_at_index_0_with_term_0() {
         let log = Log::default();
-        assert_eq!((log.last_index(), log.last_term(), log.term_at(0), log.term_at(1)), (0, 0, Some(0), None));
+        assert_eq!(
+            (log.last_index(), log.last_term(), log.term_at(0), log.term_at(1)),
+            (0, 0, Some(0), None)
+        );
     }
 
     #[test]
@@ -167,6 +178,9 @@ mod tests {
         assert_eq!(log.last_index_of_term(2), Some(6));
         assert_eq!(log.last_index_of_term(5), Some(8));
         assert_eq!(log.last_index_of_term(7), Some(9));
-        assert_eq!((log.last_index_of_term(1), log.last_index_of_term(6), log.last_index_of_term(8)), (None, None, None));
+        assert_eq!(
+            (log.last_index_of_term(1), log.last_index_of_term(6), log.last_index_of_term(8)),
+            (None, None, None)
+        );
     }
 }

@@ -12,8 +12,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::apply::ToApply;
 use crate::core::Core;
 use crate::messages::{
-    AppendEntriesArgs, AppendEntriesReply, InstallSnapshotArgs, InstallSnapshotReply, RaftClient, RaftService,
-    RequestVoteArgs, RequestVoteReply,
+    AppendEntriesArgs, AppendEntriesReply, InstallSnapshotArgs, InstallSnapshotReply, RaftClient,
+    RaftService, RequestVoteArgs, RequestVoteReply,
 };
 use crate::persist::Storage;
 use crate::replication::Sent;

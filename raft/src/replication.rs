@@ -65,7 +65,11 @@ impl Core {
     }
 
     /// Step 3. Stores a leader's entries (figure 2, AppendEntries, receiver implementation).
-    pub(crate) fn handle_append_entries(&mut self, args: AppendEntriesArgs, now: Instant) -> AppendEntriesReply {
+    pub(crate) fn handle_append_entries(
+        &mut self,
+        args: AppendEntriesArgs,
+        now: Instant,
+    ) -> AppendEntriesReply {
         self.observe_term(args.term, now);
         // 1. "Reply false if term < currentTerm."
         if args.term < self.current_term {
@@ -113,7 +117,10 @@ impl Core {
             match self.log.term_at(index) {
                 Some(term) if term == entry.term => continue,
                 Some(_) => {
-                    assert!(index > self.commit_index, "a leader's entry {index} contradicts a committed one");
+                    assert!(
+                        index > self.commit_index,
+                        "a leader's entry {index} contradicts a committed one"
+                    );
                     self.log.truncate_from(index);
                 }
                 None => {}
@@ -134,7 +141,8 @@ impl Core {
         now: Instant,
     ) {
         self.observe_term(reply.term, now);
-        let hint = reply.conflict.as_ref().map_or(sent.prev_log_index, |conflict| self.next_index_after(conflict));
+        let hint =
+            reply.conflict.as_ref().map_or(sent.prev_log_index, |conflict| self.next_index_after(conflict));
         // An answer to a message of an earlier term says nothing about this reign.
         let Role::Leader { progress } = &mut self.role else { return };
         if sent.term != self.current_term {

@@ -211,7 +211,12 @@ mod tests {
     #[test]
     fn an_answer_of_an_earlier_reign_is_ignored() {
         let mut core = leader_after((5, 2), &[]);
-        core.handle_install_snapshot_reply(1, &install(8, 5, 2), &InstallSnapshotReply { term: 8 }, Instant::now());
+        core.handle_install_snapshot_reply(
+            1,
+            &install(8, 5, 2),
+            &InstallSnapshotReply { term: 8 },
+            Instant::now(),
+        );
         assert_eq!(progress(&mut core).match_index, 0);
     }
 }
