@@ -1,0 +1,93 @@
+//! Nodes: groups of threads that crash, stall and tell the time together, as the threads of one machine.
+//!
+//! A thread belongs to the node of the thread that started it, unless [`Node::spawn`] says otherwise. Threads
+//! that existed before any node belong to none: the test itself, usually.
+//!
+//! A crash or a freeze takes effect for a thread where it waits, sleeps or yields, outside
+//! [`no_preempt`](crate::no_preempt) scopes. Where it was preempted in the midst of an allocation, or panics, it
+//! goes on to the next such place: it may hold a lock of the standard library or the C library.
+
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use crate::sim;
+
+/// A handle to a node; clones are the same node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    id: u32,
+    name: String,
+}
+
+/// The node of the calling thread; `None` if it belongs to none. In real time nodes are not tracked: `None`.
+pub fn current() -> Option<Node> {
+    sim::current_node().map(|(id, name)| Node { id, name })
+}
+
+/// Starts a thread on `node`, as [`Node::spawn`] does.
+pub fn spawn_on<T, F>(node: &Node, name: String, f: F) -> io::Result<JoinHandle<T>>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    node.spawn(name, f)
+}
+
+impl Node {
+    /// A new node without threads. Nodes belong to the run that made them. In real time the name is all there
+    /// is to a node, and the operations below do nothing.
+    pub fn new(name: &str) -> Node {
+        Node { id: sim::add_node(name).unwrap_or(0), name: name.to_owned() }
+    }
+
+    /// The name it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Starts a thread that belongs to this node, and so do those that it starts. On a crashed node the thread
+    /// never begins. Fails as [`Builder::spawn`] does.
+    pub fn spawn<T, F>(&self, name: String, f: F) -> io::Result<JoinHandle<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        sim::spawn_on(self.id, || Builder::new().name(name).spawn(f))
+    }
+
+    /// Stops the node's threads for good, as a power cut: nothing is unwound, no destructor runs, locks stay
+    /// locked. Whoever joins one of them waits for ever. If the calling thread is one of them, this does not
+    /// return.
+    pub fn crash_hard(&self) {
+        self.with(sim::crash_node);
+    }
+
+    /// Stops the node's threads until [`thaw`](Self::thaw), as a machine that stalls: time goes on, and timers
+    /// that passed fire at the thaw.
+    pub fn freeze(&self) {
+        self.with(sim::freeze_node);
+    }
+
+    /// Ends a freeze; harmless without one.
+    pub fn thaw(&self) {
+        self.with(sim::thaw_node);
+    }
+
+    /// From now on the node's wall clock (`SystemTime`) is `wall_offset_ns` ahead, and both its clocks run
+    /// `drift_ppm` parts per million fast; negative for behind and slow. `Instant` stays continuous. Waits that
+    /// have begun end when they would have.
+    pub fn set_clock(&self, wall_offset_ns: i64, drift_ppm: i64) {
+        self.with(|id| sim::set_node_clock(id, wall_offset_ns, drift_ppm));
+    }
+
+    /// Threads of the node that have neither ended nor been stopped by a crash; 0 in real time.
+    pub fn alive(&self) -> usize {
+        sim::alive_on(self.id).unwrap_or(0)
+    }
+
+    fn with(&self, f: impl FnOnce(u32)) {
+        if self.id != 0 {
+            f(self.id);
+        }
+    }
+}

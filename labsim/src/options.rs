@@ -1,0 +1,78 @@
+//! What a run is given.
+
+use std::time::Duration;
+
+/// The parameters of one run. Two runs of the same executable with equal options that concern the schedule
+/// (`seed`, `schedule`, `livelock_switches`) in fresh processes are the same run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Decides every draw of the run.
+    pub seed: u64,
+    /// How the schedule is drawn from the seed.
+    pub schedule: Schedule,
+    /// How threads take turns; the schedule does not depend on it.
+    pub handover: Handover,
+    /// The run fails when it has used this much real time.
+    pub wall_max: Duration,
+    /// The run fails when it holds more bytes than this on the run's heap (rounded up as the allocator rounds).
+    /// Needs [`Alloc`](crate::Alloc) as the global allocator.
+    pub memory_max: usize,
+    /// The run fails when a thread has used this much CPU time without giving way: a busy loop.
+    pub busy_max: Duration,
+    /// The run fails after so many switches in a row without the virtual clock moving: a livelock.
+    pub livelock_switches: u64,
+    /// The run ends with the first panic of any thread, not only with one of the first thread.
+    pub end_on_panic: bool,
+    /// Keep every switch, to find the first difference between two runs.
+    pub record: bool,
+}
+
+impl Options {
+    /// The defaults for `seed`: 60 s of real time, 4 GiB, 5 s of CPU time, a million switches.
+    pub fn new(seed: u64) -> Self {
+        Options {
+            seed,
+            schedule: Schedule::PerSeed,
+            handover: Handover::Auto,
+            wall_max: Duration::from_secs(60),
+            memory_max: 4 << 30,
+            busy_max: Duration::from_secs(5),
+            livelock_switches: 1_000_000,
+            end_on_panic: false,
+            record: false,
+        }
+    }
+}
+
+/// How the schedule is drawn. Whatever the kind, a thread switches where it blocks, sleeps, or yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// A mix of all kinds, drawn from the seed, so that many seeds try many kinds. The default.
+    PerSeed,
+    /// The next thread is drawn uniformly among the runnable ones.
+    Uniform {
+        /// A thread is preempted at one allocation in so many on average; 0 for never.
+        alloc_one_in: u32,
+        /// A thread is preempted at one synchronising call in so many on average; 0 for never.
+        sync_one_in: u32,
+    },
+    /// Probabilistic concurrency testing: finds a bug of depth `depth`, in a program of `n` threads and at most
+    /// `steps` scheduling points, with probability at least `1 / (n * steps^(depth - 1))`.
+    Pct {
+        /// The number of ordering constraints that make the bug; 1 and more.
+        depth: u32,
+        /// Among how many first points the `depth - 1` changes of priority are drawn.
+        steps: u64,
+    },
+}
+
+/// How threads take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// Fast where CPU and kernel allow it and no debugger is attached.
+    Auto,
+    /// One kernel thread borrows stack and thread-locals of all others; falls back to `Futex` where impossible.
+    Fast,
+    /// Every thread sleeps in the kernel until its turn.
+    Futex,
+}

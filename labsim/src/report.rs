@@ -1,0 +1,156 @@
+//! What a run gives back.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The outcome of one run and what can be said about it.
+#[derive(Debug)]
+pub struct Report<R> {
+    /// What the closure returned, or why the run ended without.
+    pub result: Result<R, Failure>,
+    /// The seed it was run with.
+    pub seed: u64,
+    /// Whether time was virtual; if not, `trace` is 0 and the seed does not replay the schedule.
+    pub simulated: bool,
+    /// Time the run took on its own clock.
+    pub elapsed: Duration,
+    /// Hash over all switches and events.
+    pub trace: u64,
+    /// How often a thread was resumed.
+    pub switches: u64,
+    /// Threads started, the first one included.
+    pub threads: usize,
+    /// The most bytes the run's heap held; 0 without [`Alloc`](crate::Alloc).
+    pub memory_peak: usize,
+    /// Threads that had not ended when the run did, without their stacks. Those of crashed nodes do not count.
+    pub alive: Vec<ThreadDump>,
+    /// Panics in the order they happened, caught ones included.
+    pub panics: Vec<PanicNote>,
+    pub(crate) steps: Vec<RecordedStep>,
+}
+
+impl<R> Report<R> {
+    /// The same report with another result.
+    pub fn map<S>(self, f: impl FnOnce(R) -> S) -> Report<S> {
+        let Report { result, seed, simulated, elapsed, trace, switches, threads, memory_peak, .. } = self;
+        Report {
+            result: result.map(f),
+            seed,
+            simulated,
+            elapsed,
+            trace,
+            switches,
+            threads,
+            memory_peak,
+            alive: self.alive,
+            panics: self.panics,
+            steps: self.steps,
+        }
+    }
+}
+
+/// A recorded switch: who ran next, when, and the trace hash up to there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordedStep {
+    pub(crate) thread: u32,
+    pub(crate) now: u64,
+    pub(crate) hash: u64,
+}
+
+/// Why a run ended before its closure returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The first thread panicked, or, with `end_on_panic`, any thread.
+    Panicked(PanicNote),
+    /// Every thread waits and no timer is armed.
+    Deadlock(Vec<ThreadDump>),
+    /// `livelock_switches` switches in a row without the clock moving.
+    Livelock(Vec<ThreadDump>),
+    /// A thread used `busy_max` of CPU time without giving way.
+    BusyLoop(ThreadDump),
+    /// The run used `wall_max` of real time; what ran last.
+    WallLimit(Duration, ThreadDump),
+    /// The run's heap reached `memory_max`; which thread asked for more.
+    MemoryLimit(usize, ThreadDump),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Panicked(note) => write!(f, "{note}"),
+            Failure::Deadlock(threads) => {
+                writeln!(f, "deadlock: every thread waits and no timer is armed")?;
+                threads.iter().try_for_each(|thread| write!(f, "{thread}"))
+            }
+            Failure::Livelock(threads) => {
+                writeln!(f, "livelock: threads take turns, but the clock does not move")?;
+                threads.iter().try_for_each(|thread| write!(f, "{thread}"))
+            }
+            Failure::BusyLoop(thread) => {
+                writeln!(f, "busy loop: a thread computes without ever waiting or yielding")?;
+                write!(f, "{thread}")
+            }
+            Failure::WallLimit(limit, thread) => {
+                writeln!(f, "the run did not end within {limit:?} of real time; what ran last:")?;
+                write!(f, "{thread}")
+            }
+            Failure::MemoryLimit(limit, thread) => {
+                writeln!(f, "memory limit: the run asked for more than {} MiB", limit >> 20)?;
+                write!(f, "{thread}")
+            }
+        }
+    }
+}
+
+/// One thread as a diagnosis shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadDump {
+    /// The thread's name, or its number in the run.
+    pub name: String,
+    /// The node it belongs to; empty if none.
+    pub node: String,
+    /// What it does or waits for.
+    pub state: String,
+    /// Innermost first, without the frames of the runtime and the standard library beneath the call that waits.
+    pub stack: Vec<String>,
+}
+
+impl fmt::Display for ThreadDump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  thread '{}'", self.name)?;
+        if !self.node.is_empty() {
+            write!(f, " of node '{}'", self.node)?;
+        }
+        writeln!(f, ": {}", self.state)?;
+        self.stack.iter().try_for_each(|frame| writeln!(f, "      {frame}"))
+    }
+}
+
+/// One panic: where, when, what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PanicNote {
+    /// The thread's name, or its number in the run.
+    pub thread: String,
+    /// The node it belongs to; empty if none.
+    pub node: String,
+    /// Time of the run.
+    pub at: Duration,
+    /// What the panic said.
+    pub message: String,
+    /// `file:line:column`.
+    pub location: String,
+}
+
+impl fmt::Display for PanicNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let node = if self.node.is_empty() { String::new() } else { format!(" of node '{}'", self.node) };
+        write!(
+            f,
+            "thread '{}'{node} panicked {:.6} s into the run, at {}:\n{}",
+            self.thread,
+            self.at.as_secs_f64(),
+            self.location,
+            self.message
+        )
+    }
+}

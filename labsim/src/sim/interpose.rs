@@ -1,0 +1,362 @@
+//! The libc symbols that this crate defines in libc's place: a definition in the executable wins.
+//!
+//! Each does the virtual thing for a thread of a run, and what libc does for every other thread. Rust programs
+//! reach the kernel through few of them: `std`, `parking_lot` and `crossbeam` wait by `syscall(SYS_futex)`.
+//!
+//! Invariant: no function here unwinds, and none allocates from the run's heap (they are inside the runtime).
+
+use std::ffi::{c_char, c_int, c_long, c_void};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::raw::{self, real, with_errno};
+use super::runtime::Inside;
+use super::scheduler::{Nanos, Waiting};
+use super::thread::{ExitCall, Thread};
+
+/// How many processors a run has: the same everywhere, or a thread pool's size would change the schedule.
+const PROCESSORS: usize = 4;
+
+/// Called from the crate's code, so that whoever uses the crate links this file; and to learn whether the
+/// definitions here are those that the rest of the program sees.
+pub(crate) fn is_in_place() -> bool {
+    let ours = clock_gettime as unsafe extern "C" fn(c_int, *mut libc::timespec) -> c_int;
+    let seen = libc::clock_gettime as unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
+    ours as usize == seen as usize
+}
+
+/// # Safety
+/// Null, or a valid `timespec`.
+unsafe fn nanos(time: *const libc::timespec) -> Option<Nanos> {
+    // SAFETY: the caller's promise.
+    let time = unsafe { time.as_ref() }?;
+    Some((time.tv_sec.max(0) as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64))
+}
+
+fn timespec(at: Nanos) -> libc::timespec {
+    libc::timespec { tv_sec: (at / 1_000_000_000) as _, tv_nsec: (at % 1_000_000_000) as _ }
+}
+
+/// Futexes and random bytes are virtual, every other call is the kernel's. All seven words are taken whatever
+/// the call: the registers and the stack slot of absent ones are readable, and ignored.
+///
+/// # Safety
+/// As the system call.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn syscall(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
+    if number == libc::SYS_futex || number == libc::SYS_getrandom {
+        if let Some(inside) = Inside::enter() {
+            if number == libc::SYS_getrandom {
+                // SAFETY: the caller's buffer.
+                inside.random(unsafe { std::slice::from_raw_parts_mut(a as *mut u8, b) });
+                return b as c_long;
+            }
+            // SAFETY: the caller's arguments, passed on.
+            return unsafe { futex(&inside, [a, b, c, d, e, f]) };
+        }
+    }
+    // SAFETY: the caller's arguments, passed on.
+    with_errno(unsafe { raw::syscall(number, [a, b, c, d, e, f]) })
+}
+
+/// # Safety
+/// As the system call.
+unsafe fn futex(inside: &Inside, args: [usize; 6]) -> c_long {
+    let [address, op, value, timeout, _, mask] = args;
+    let op = op as c_int;
+    let mask = |bitset: bool| if bitset { mask as u32 } else { !0 };
+    match op & libc::FUTEX_CMD_MASK {
+        cmd @ (libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET) => {
+            // SAFETY: the caller's futex word.
+            let word = unsafe { (*(address as *const AtomicU32)).load(Ordering::SeqCst) };
+            if word != value as u32 {
+                return with_errno(-libc::EAGAIN as isize);
+            }
+            let absolute = cmd == libc::FUTEX_WAIT_BITSET;
+            let wall = op & libc::FUTEX_CLOCK_REALTIME != 0;
+            // SAFETY: the caller's timeout.
+            let time = unsafe { nanos(timeout as *const libc::timespec) };
+            let deadline = time.map(|time| deadline(inside, time, absolute, wall));
+            let futex = Some((address, mask(absolute)));
+            if inside.wait(Waiting { futex, join: None, deadline }) {
+                with_errno(-libc::ETIMEDOUT as isize)
+            } else {
+                0
+            }
+        }
+        cmd @ (libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET) => {
+            let count = (value as u32 as usize).min(i32::MAX as usize);
+            let mask = mask(cmd == libc::FUTEX_WAKE_BITSET);
+            let mut woken = inside.scheduler().wake_futex(address, mask, count);
+            if woken < count {
+                // A thread outside the run may wait for the same lock, stdout's for one.
+                let rest = [address, args[1], count - woken, 0, 0, args[5]];
+                // SAFETY: a wake reads nothing through the address.
+                woken += unsafe { raw::syscall(libc::SYS_futex, rest) }.max(0) as usize;
+            }
+            inside.offer();
+            woken as c_long
+        }
+        // Requeueing and priority inheritance: nothing in Rust's libraries uses them.
+        _ => with_errno(-libc::ENOSYS as isize),
+    }
+}
+
+/// The run's time at which the calling thread's clock has come to `time`.
+fn deadline(inside: &Inside, time: Nanos, absolute: bool, wall: bool) -> Nanos {
+    let node = inside.node();
+    let scheduler = inside.scheduler();
+    let clock = &scheduler.node(node).clock;
+    match (absolute, wall) {
+        (true, true) => clock.wall_deadline(time),
+        (true, false) => clock.monotonic_deadline(time),
+        (false, _) => clock.global(clock.local(scheduler.now()).saturating_add(time)),
+    }
+}
+
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn clock_gettime(clock: c_int, out: *mut libc::timespec) -> c_int {
+    let Some(inside) = Inside::enter() else {
+        let real = real!(clock_gettime: unsafe extern "C" fn(c_int, *mut libc::timespec) -> c_int);
+        // SAFETY: the caller's arguments, passed on.
+        return unsafe { real(clock, out) };
+    };
+    inside.read_clock();
+    let node = inside.node();
+    let scheduler = inside.scheduler();
+    let (clocks, now) = (&scheduler.node(node).clock, scheduler.now());
+    let at = match clock {
+        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => clocks.wall(now),
+        libc::CLOCK_PROCESS_CPUTIME_ID | libc::CLOCK_THREAD_CPUTIME_ID => now,
+        _ => clocks.monotonic(now),
+    };
+    // SAFETY: the caller's buffer.
+    unsafe { *out = timespec(at) };
+    0
+}
+
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn nanosleep(time: *const libc::timespec, rest: *mut libc::timespec) -> c_int {
+    // SAFETY: the caller's arguments, passed on; `clock_nanosleep` returns the error instead of setting it.
+    let error = unsafe { clock_nanosleep(libc::CLOCK_REALTIME, 0, time, rest) };
+    if error == 0 {
+        return 0;
+    }
+    raw::set_errno(error);
+    -1
+}
+
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn clock_nanosleep(
+    clock: c_int,
+    flags: c_int,
+    time: *const libc::timespec,
+    rest: *mut libc::timespec,
+) -> c_int {
+    let Some(inside) = Inside::enter() else {
+        let args = [clock as usize, flags as usize, time as usize, rest as usize, 0, 0];
+        // SAFETY: the caller's arguments, passed on.
+        return -unsafe { raw::syscall(libc::SYS_clock_nanosleep, args) } as c_int;
+    };
+    // SAFETY: the caller's time.
+    let Some(time) = (unsafe { nanos(time) }) else { return libc::EFAULT };
+    let absolute = flags & libc::TIMER_ABSTIME != 0;
+    let deadline = deadline(&inside, time, absolute, clock == libc::CLOCK_REALTIME);
+    inside.wait(Waiting { deadline: Some(deadline), ..Waiting::default() });
+    0
+}
+
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn sched_yield() -> c_int {
+    match Inside::enter() {
+        Some(inside) => {
+            inside.give_way();
+            0
+        }
+        // SAFETY: no arguments.
+        None => unsafe { raw::syscall(libc::SYS_sched_yield, [0; 6]) as c_int },
+    }
+}
+
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: usize, flags: u32) -> isize {
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { syscall(libc::SYS_getrandom, buffer as usize, length, flags as usize, 0, 0, 0) as isize }
+}
+
+/// Thread-local destructors are part of the program, so they run as part of the run: the runtime calls them
+/// before it calls the thread ended. libc would call them when the run has gone on.
+///
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn __cxa_thread_atexit_impl(
+    function: unsafe extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+    object: *mut c_void,
+) -> c_int {
+    type Function = unsafe extern "C" fn(*mut c_void);
+    if let Some(thread) = Thread::current() {
+        let was_inside = thread.inside.replace(true);
+        thread.exit_calls.borrow_mut().push((function, argument));
+        thread.inside.set(was_inside);
+        return 0;
+    }
+    let real =
+        real!(__cxa_thread_atexit_impl: unsafe extern "C" fn(Function, *mut c_void, *mut c_void) -> c_int);
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { real(function, argument, object) }
+}
+
+/// Calls the destructors of the calling thread, the last registered first; they may register more.
+pub(super) fn run_exit_calls(thread: &Thread) {
+    let pop = || -> Option<ExitCall> { thread.exit_calls.borrow_mut().pop() };
+    while let Some((function, argument)) = pop() {
+        // SAFETY: registered to be called once, with this argument, on this thread, at its end.
+        unsafe { function(argument) };
+    }
+}
+
+type PhdrCallback = unsafe extern "C" fn(*mut libc::dl_phdr_info, usize, *mut c_void) -> c_int;
+
+/// Not preempted: libc calls back under a lock of its own, which no other thread of the run could wait for.
+///
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn dl_iterate_phdr(callback: PhdrCallback, data: *mut c_void) -> c_int {
+    let _shield = Shield::raise();
+    let real = real!(dl_iterate_phdr: unsafe extern "C" fn(PhdrCallback, *mut c_void) -> c_int);
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { real(callback, data) }
+}
+
+struct Shield(Option<&'static Thread>);
+
+impl Shield {
+    fn raise() -> Self {
+        let thread = Thread::current();
+        if let Some(thread) = thread {
+            thread.shield.set(thread.shield.get() + 1);
+        }
+        Shield(thread)
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0 {
+            thread.shield.set(thread.shield.get() - 1);
+        }
+    }
+}
+
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn sched_getaffinity(
+    pid: libc::pid_t,
+    size: usize,
+    set: *mut libc::cpu_set_t,
+) -> c_int {
+    if Inside::enter().is_some() {
+        // SAFETY: the caller's buffer of `size` bytes.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(set.cast::<u8>(), size) };
+        bytes.fill(0);
+        bytes[0] = (1 << PROCESSORS) - 1;
+        return 0;
+    }
+    // SAFETY: the caller's arguments, passed on.
+    let result =
+        unsafe { raw::syscall(libc::SYS_sched_getaffinity, [pid as usize, size, set as usize, 0, 0, 0]) };
+    if result < 0 {
+        return with_errno(result) as c_int;
+    }
+    // The kernel fills as much as it has processors, libc clears the rest.
+    // SAFETY: `result` bytes of the caller's `size` are filled.
+    unsafe { set.cast::<u8>().add(result as usize).write_bytes(0, size - result as usize) };
+    0
+}
+
+/// The outside world has its own time, so a run has no network. Refused rather than hung.
+///
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    if Inside::enter().is_some() {
+        refuse(c"labsim: a simulated run cannot use the network: real sockets do not live in virtual time\n");
+        return with_errno(-libc::EPERM as isize) as c_int;
+    }
+    let args = [domain as usize, kind as usize, protocol as usize, 0, 0, 0];
+    // SAFETY: the caller's arguments, passed on.
+    with_errno(unsafe { raw::syscall(libc::SYS_socket, args) }) as c_int
+}
+
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn epoll_create1(flags: c_int) -> c_int {
+    if Inside::enter().is_some() {
+        refuse(c"labsim: a simulated run cannot wait for real input or output (epoll)\n");
+        return with_errno(-libc::EPERM as isize) as c_int;
+    }
+    // SAFETY: the caller's argument, passed on.
+    with_errno(unsafe { raw::syscall(libc::SYS_epoll_create1, [flags as usize, 0, 0, 0, 0, 0]) }) as c_int
+}
+
+/// Only the terminal (or whatever stands for it) is refused; files are as they are.
+///
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn read(file: c_int, buffer: *mut c_void, count: usize) -> isize {
+    if file == libc::STDIN_FILENO && Inside::enter().is_some() {
+        refuse(c"labsim: a simulated run cannot read standard input\n");
+        return with_errno(-libc::EPERM as isize) as isize;
+    }
+    let args = [file as usize, buffer as usize, count, 0, 0, 0];
+    // SAFETY: the caller's arguments, passed on.
+    with_errno(unsafe { raw::syscall(libc::SYS_read, args) }) as isize
+}
+
+fn refuse(message: &std::ffi::CStr) {
+    let args = [libc::STDERR_FILENO as usize, message.as_ptr() as usize, message.count_bytes(), 0, 0, 0];
+    // SAFETY: reads the message.
+    unsafe { raw::syscall(libc::SYS_write, args) };
+}
+
+/// Remembers the name that the program gave the thread; libc would name the kernel thread that runs it.
+///
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn pthread_setname_np(thread: libc::pthread_t, name: *const c_char) -> c_int {
+    if let Some(inside) = Inside::enter() {
+        let id = inside.runtime().pthreads.borrow().get(&thread).copied();
+        if let Some(id) = id {
+            // SAFETY: the caller's C string.
+            let name = unsafe { std::ffi::CStr::from_ptr(name) };
+            inside.scheduler().set_name(id, name.to_string_lossy().into_owned());
+            return 0;
+        }
+    }
+    let real = real!(pthread_setname_np: unsafe extern "C" fn(libc::pthread_t, *const c_char) -> c_int);
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { real(thread, name) }
+}

@@ -1,0 +1,27 @@
+//! The simulation: everything that needs Linux on x86_64 with a shared glibc.
+
+mod alloc;
+mod arena;
+mod clock;
+mod diagnosis;
+mod handover;
+mod interpose;
+mod lifecycle;
+mod policy;
+mod raw;
+mod rng;
+mod run;
+mod runtime;
+mod scheduler;
+mod scope;
+mod stacks;
+mod thread;
+mod trace;
+mod watchdog;
+
+pub use alloc::Alloc;
+pub(crate) use run::{run, unsupported};
+pub(crate) use scope::{
+    Scope, add_node, alive_on, crash_node, current_node, freeze_node, is_simulated, now, preemption_point,
+    set_node_clock, spawn_on, thaw_node, trace_event,
+};

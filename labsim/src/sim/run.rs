@@ -1,0 +1,182 @@
+//! One run from outside: start the first thread, watch, gather the report.
+
+use std::backtrace::Backtrace;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::handover::Kind;
+use super::interpose;
+use super::lifecycle;
+use super::runtime::{Ending, Inside, Runtime};
+use super::scheduler::{State, ThreadId};
+use super::scope::Scope;
+use super::thread::Thread;
+use super::watchdog::{Watch, watch};
+use super::{alloc, diagnosis};
+use crate::options::{Handover, Options};
+use crate::report::{Failure, PanicNote, RecordedStep, Report, ThreadDump};
+
+/// Why this process cannot simulate, if it cannot.
+pub(crate) fn unsupported() -> Option<&'static str> {
+    (!interpose::is_in_place()).then_some("the C library's functions are not those of this executable")
+}
+
+/// See [`crate::run`].
+pub(crate) fn run<R, F>(options: &Options, f: F) -> Report<R>
+where
+    R: Send + 'static,
+    F: FnOnce() -> R + Send + 'static,
+{
+    // One run at a time: runs share the allocator's region.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    install_panic_hook();
+    alloc::set_limit(options.memory_max);
+
+    let runtime = Runtime::new(options, choose(options.handover));
+    let returned = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&returned);
+    lifecycle::adopt_next(runtime);
+    let first = thread::Builder::new().name("main".into()).spawn(move || {
+        let result = panic::catch_unwind(AssertUnwindSafe(f));
+        if let Some(inside) = Inside::enter() {
+            let ending = if result.is_ok() { Ending::Returned } else { Ending::Panicked };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = result.ok();
+            inside.end(ending);
+        }
+    });
+    if let Err(error) = first {
+        panic!("labsim: no thread for the run: {error}");
+    }
+    let watch = watch(runtime, options.wall_max, options.busy_max);
+    let value = match watch {
+        Watch::Over => returned.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        Watch::Busy(..) | Watch::OutOfTime(..) => None,
+    };
+    let result = value.ok_or_else(|| failure(runtime, options, watch));
+    report(runtime, options, result)
+}
+
+fn choose(wanted: Handover) -> Kind {
+    let fast = match wanted {
+        Handover::Futex => false,
+        Handover::Fast => Kind::fast_is_possible(),
+        Handover::Auto => Kind::fast_is_possible() && !debugged(),
+    };
+    if fast { Kind::Fast } else { Kind::Futex }
+}
+
+/// Whether a debugger is attached: exchanged FS bases confuse it.
+fn debugged() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|pid| pid.trim() != "0"))
+}
+
+fn failure(runtime: &Runtime, options: &Options, watch: Watch) -> Failure {
+    let one = |id: ThreadId, stack: Option<Backtrace>| ThreadDump {
+        state: "runs".into(),
+        ..diagnosis::dump(runtime, id, stack.as_ref())
+    };
+    match watch {
+        Watch::Busy(id, stack) => return Failure::BusyLoop(one(id, stack)),
+        Watch::OutOfTime(id, stack) => return Failure::WallLimit(options.wall_max, one(id, stack)),
+        Watch::Over => {}
+    }
+    let ending = runtime.ending.take().unwrap_or(Ending::Panicked);
+    match ending {
+        Ending::Returned | Ending::Panicked => Failure::Panicked(first_panic(runtime)),
+        Ending::Deadlock => Failure::Deadlock(all(runtime)),
+        Ending::Livelock => Failure::Livelock(all(runtime)),
+        Ending::Memory => {
+            let (id, stack) = runtime.stacks_shown.borrow_mut().pop().unzip();
+            Failure::MemoryLimit(options.memory_max, one(id.unwrap_or(ThreadId(0)), stack))
+        }
+    }
+}
+
+fn first_panic(runtime: &Runtime) -> PanicNote {
+    let note = runtime.panics.borrow().first().cloned();
+    note.unwrap_or_else(|| PanicNote {
+        thread: "main".into(),
+        node: String::new(),
+        at: Duration::ZERO,
+        message: "a panic was raised without a message".into(),
+        location: "unknown".into(),
+    })
+}
+
+/// Every thread that might run again, with its stack if it has one.
+fn all(runtime: &Runtime) -> Vec<ThreadDump> {
+    let shown = runtime.stacks_shown.borrow();
+    let stack = |id| shown.iter().find(|(shown, _)| *shown == id).map(|(_, stack)| stack);
+    alive(runtime).into_iter().map(|id| diagnosis::dump(runtime, id, stack(id))).collect()
+}
+
+fn alive(runtime: &Runtime) -> Vec<ThreadId> {
+    let scheduler = runtime.scheduler.borrow();
+    let ids = (0..scheduler.threads().len() as u32).map(ThreadId);
+    ids.filter(|id| !matches!(scheduler.thread(*id).state, State::Finished | State::Crashed)).collect()
+}
+
+fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -> Report<R> {
+    // The first thread is alive by construction.
+    let others = alive(runtime).into_iter().filter(|id| *id != ThreadId(0));
+    let alive = others.map(|id| diagnosis::dump(runtime, id, None)).collect();
+    let mut scheduler = runtime.scheduler.borrow_mut();
+    let steps = scheduler.trace.take_steps();
+    Report {
+        result,
+        seed: options.seed,
+        simulated: true,
+        elapsed: Duration::from_nanos(scheduler.now()),
+        trace: scheduler.trace.hash(),
+        switches: scheduler.switches,
+        threads: scheduler.threads().len(),
+        memory_peak: alloc::peak().unwrap_or(0),
+        alive,
+        panics: runtime.panics.take(),
+        steps: steps.iter().map(|s| RecordedStep { thread: s.thread, now: s.now, hash: s.hash }).collect(),
+    }
+}
+
+/// Notes panics of run threads; whatever hook was there before still prints them, as an observer.
+fn install_panic_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if Thread::current().is_none() {
+                return previous(info);
+            }
+            let scope = Scope::observe();
+            note(info);
+            previous(info);
+            drop(scope);
+            if let Some(inside) = Inside::enter() {
+                if inside.runtime().end_on_panic {
+                    inside.end(Ending::Panicked);
+                }
+            }
+        }));
+    });
+}
+
+fn note(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    let message = text.unwrap_or_else(|| "a value that is not text".to_owned());
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    if let Some(inside) = Inside::enter() {
+        let runtime = inside.runtime();
+        let thread = runtime.name_of(inside.thread.id);
+        let (node, at) = {
+            let scheduler = inside.scheduler();
+            let node = scheduler.node(scheduler.thread(inside.thread.id).node);
+            (node.name.clone(), Duration::from_nanos(scheduler.now()))
+        };
+        runtime.panics.borrow_mut().push(PanicNote { thread, node, at, message, location });
+    }
+}

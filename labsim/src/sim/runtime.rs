@@ -1,0 +1,346 @@
+//! One run: the scheduler, the threads it schedules, and what a thread may do inside the runtime.
+//!
+//! Invariant, the *baton*: of a run's threads at most one executes, and only it touches the run's state. It gets
+//! the baton by being resumed and gives it up by resuming another; both hand-overs order what came before with
+//! what comes after. Whoever waits for the run looks at its state only after `over` is set, when no thread of
+//! the run executes any more.
+
+use std::backtrace::Backtrace;
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+use super::handover::Kind;
+use super::policy::Points;
+use super::raw;
+use super::rng::Rng;
+use super::scheduler::{Nanos, NodeId, OUTSIDE, Scheduler, Stop, ThreadId, Waiting};
+use super::stacks::Stacks;
+use super::thread::Thread;
+use crate::options::Options;
+use crate::report::PanicNote;
+
+/// Clock reads that cost nothing after each wait: a program reads the clock a few times for each thing it does.
+const FREE_READS: u32 = 32;
+/// The first poll beyond takes this long; each 64 polls double it, up to 128 times.
+const POLL_COST: Nanos = 1_000;
+
+/// Why a run is over.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The first thread's closure returned or panicked.
+    Returned,
+    Panicked,
+    Deadlock,
+    Livelock,
+    Memory,
+}
+
+pub(crate) struct Runtime {
+    pub(crate) kind: Kind,
+    pub(super) scheduler: RefCell<Scheduler>,
+    pub(super) threads: RefCell<Vec<&'static Thread>>,
+    pub(super) pthreads: RefCell<BTreeMap<libc::pthread_t, ThreadId>>,
+    pub(super) stacks: RefCell<Stacks>,
+    /// Ended, detached, and not yet joined by the runtime.
+    pub(super) to_reap: RefCell<Vec<libc::pthread_t>>,
+    /// A thread that has just left; whoever runs next lets its kernel thread go.
+    leaving: Cell<Option<&'static Thread>>,
+    /// Allocations left until the policy is asked; and how many there were to begin with.
+    pub(super) countdown: Cell<u32>,
+    gap: Cell<u32>,
+    /// What `getrandom` gives to the program, and what it gives to observers.
+    random: RefCell<Rng>,
+    observers_random: RefCell<Rng>,
+    /// Whom a thread that was resumed only to show its stack gives the baton back to.
+    visitor: Cell<Option<&'static Thread>>,
+    pub(super) stacks_shown: RefCell<Vec<(ThreadId, Backtrace)>>,
+    pub(crate) panics: RefCell<Vec<PanicNote>>,
+    pub(crate) ending: RefCell<Option<Ending>>,
+    pub(crate) end_on_panic: bool,
+    pub(crate) over: AtomicU32,
+    /// For the watchdog: changes whenever a thread gives way; which thread runs; which kernel thread it is on.
+    pub(super) progress: AtomicU64,
+    pub(super) running: AtomicU32,
+    pub(super) runner: AtomicI32,
+}
+
+// SAFETY: the cells are used only by the holder of the baton, see the head of this file.
+unsafe impl Sync for Runtime {}
+// SAFETY: as above.
+unsafe impl Send for Runtime {}
+
+impl Runtime {
+    pub(crate) fn new(options: &Options, kind: Kind) -> &'static Runtime {
+        let mut scheduler =
+            Scheduler::new(options.seed, &options.schedule, options.livelock_switches, options.record);
+        let gap = scheduler.next_gap();
+        Box::leak(Box::new(Runtime {
+            kind,
+            scheduler: RefCell::new(scheduler),
+            threads: RefCell::default(),
+            pthreads: RefCell::default(),
+            stacks: RefCell::default(),
+            to_reap: RefCell::default(),
+            leaving: Cell::new(None),
+            countdown: Cell::new(gap),
+            gap: Cell::new(gap),
+            random: RefCell::new(Rng::new(options.seed, 3)),
+            observers_random: RefCell::new(Rng::new(options.seed, 4)),
+            visitor: Cell::new(None),
+            stacks_shown: RefCell::default(),
+            panics: RefCell::default(),
+            ending: RefCell::new(None),
+            end_on_panic: options.end_on_panic,
+            over: AtomicU32::new(0),
+            progress: AtomicU64::new(0),
+            running: AtomicU32::new(0),
+            runner: AtomicI32::new(0),
+        }))
+    }
+
+    pub(super) fn thread(&self, id: ThreadId) -> &'static Thread {
+        self.threads.borrow()[id.0 as usize]
+    }
+
+    /// The name by which reports call a thread.
+    pub(super) fn name_of(&self, id: ThreadId) -> String {
+        let scheduler = self.scheduler.borrow();
+        let name = &scheduler.thread(id).name;
+        if name.is_empty() { format!("#{}", id.0) } else { name.clone() }
+    }
+}
+
+/// Proof that the calling thread belongs to a run, holds the baton, and is inside the runtime.
+pub(crate) struct Inside {
+    pub(crate) thread: &'static Thread,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.thread.inside.set(false);
+    }
+}
+
+impl Inside {
+    /// `None` for threads outside a run, and for calls the runtime itself makes.
+    #[inline]
+    pub(crate) fn enter() -> Option<Inside> {
+        let thread = Thread::current()?;
+        (!thread.inside.replace(true)).then_some(Inside { thread })
+    }
+
+    pub(crate) fn runtime(&self) -> &'static Runtime {
+        self.thread.runtime
+    }
+
+    pub(crate) fn scheduler(&self) -> RefMut<'static, Scheduler> {
+        self.runtime().scheduler.borrow_mut()
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.scheduler().thread(self.thread.id).node
+    }
+
+    fn clean(&self) -> bool {
+        self.thread.preemptible()
+    }
+
+    /// Gives up the turn until woken; true if the deadline passed first.
+    pub(super) fn wait(&self, waiting: Waiting) -> bool {
+        let now = self.scheduler().now();
+        if waiting.deadline.is_some_and(|deadline| deadline <= now) {
+            // Not free of charge, or a loop around it would stop the clock.
+            self.give_way();
+            return true;
+        }
+        self.thread.polls.set(0);
+        self.scheduler().block(self.thread.id, waiting, self.clean());
+        self.switch();
+        self.scheduler().timed_out(self.thread.id)
+    }
+
+    /// `sched_yield`: lets others run, and takes a little time.
+    pub(super) fn give_way(&self) {
+        self.charge_poll();
+        self.scheduler().yield_now(self.thread.id, self.clean());
+        self.switch();
+    }
+
+    /// A look at the clock. Free at first; a thread that looks again and again without waiting pays and gives
+    /// way, so that a loop until some time ends.
+    pub(super) fn read_clock(&self) {
+        if self.thread.quiet.get() > 0 {
+            return;
+        }
+        let polls = self.thread.polls.get();
+        if polls < FREE_READS {
+            self.thread.polls.set(polls + 1);
+        } else if polls % 8 == 0 && self.clean() {
+            self.give_way();
+        } else {
+            self.charge_poll();
+        }
+    }
+
+    fn charge_poll(&self) {
+        let polls = self.thread.polls.get().saturating_add(1);
+        self.thread.polls.set(polls);
+        self.runtime().progress.fetch_add(1, Ordering::Relaxed);
+        self.scheduler().charge(POLL_COST << (polls / 64).min(7));
+    }
+
+    /// A point at which the schedule may prefer another thread.
+    pub(crate) fn offer(&self) {
+        if self.clean() && self.scheduler().gives_way(self.thread.id, Points::Sync) {
+            self.preempt();
+        }
+    }
+
+    /// The countdown of allocations has run out.
+    #[cold]
+    pub(super) fn offer_at_allocation(&self) {
+        let runtime = self.runtime();
+        if !self.clean() {
+            runtime.countdown.set(1);
+            return;
+        }
+        let asked = self.scheduler().gives_way(self.thread.id, Points::Allocations(runtime.gap.get()));
+        let gap = self.scheduler().next_gap();
+        runtime.gap.set(gap);
+        runtime.countdown.set(gap);
+        if asked {
+            self.preempt();
+        }
+    }
+
+    fn preempt(&self) {
+        self.scheduler().preempt(self.thread.id, false);
+        self.switch();
+    }
+
+    /// At the end of a shielded scope: the thread's node may have been stopped meanwhile.
+    pub(super) fn unshielded(&self) {
+        if self.clean() && self.scheduler().stop_wanted(self.thread.id) {
+            self.scheduler().yield_now(self.thread.id, true);
+            self.switch();
+        }
+    }
+
+    pub(super) fn random(&self, bytes: &mut [u8]) {
+        let runtime = self.runtime();
+        let quiet = self.thread.quiet.get() > 0;
+        let stream = if quiet { &runtime.observers_random } else { &runtime.random };
+        stream.borrow_mut().fill(bytes);
+    }
+
+    /// Resumes whoever the scheduler says; returns when it is this thread's turn again.
+    fn switch(&self) {
+        let next = self.next();
+        if next.id != self.thread.id {
+            self.thread.baton.pass(self.runtime().kind, &next.baton);
+        }
+        self.resumed();
+    }
+
+    fn next(&self) -> &'static Thread {
+        let runtime = self.runtime();
+        runtime.progress.fetch_add(1, Ordering::Relaxed);
+        let next = self.scheduler().next();
+        match next {
+            Ok(id) => {
+                runtime.running.store(id.0, Ordering::Relaxed);
+                runtime.thread(id)
+            }
+            Err(stop) => self.stop(stop),
+        }
+    }
+
+    /// On the first thread of a run, which needs no hand-over to start.
+    pub(super) fn first(&self) {
+        self.runtime().runner.store(raw::thread_id(), Ordering::Relaxed);
+        self.thread.baton.be_runner();
+        let next = self.scheduler().next();
+        assert_eq!(next, Ok(self.thread.id), "the first thread is alone");
+    }
+
+    /// After each resumption: lets go of a thread that left, and shows the stack if that is all that was asked.
+    pub(super) fn resumed(&self) {
+        let runtime = self.runtime();
+        loop {
+            if let Some(left) = runtime.leaving.take() {
+                left.baton.take_back();
+            }
+            let Some(visitor) = runtime.visitor.get() else { return };
+            self.show_stack();
+            self.thread.baton.pass(runtime.kind, &visitor.baton);
+        }
+    }
+
+    /// The end of the thread: its closure has returned and its thread-local destructors have run.
+    pub(super) fn finish(self) {
+        let runtime = self.runtime();
+        self.scheduler().finish(self.thread.id);
+        let next = self.next();
+        // From here on the thread is outside: what little of libc still runs on it is not part of the run.
+        Thread::set_current(None);
+        if runtime.kind == Kind::Fast {
+            runtime.leaving.set(Some(self.thread));
+        }
+        self.thread.baton.leave(runtime.kind, &next.baton);
+        // The record stays inside: nobody asks it any more, and the baton is gone.
+        std::mem::forget(self);
+    }
+
+    fn stop(&self, stop: Stop) -> ! {
+        self.visit_all();
+        self.end(match stop {
+            Stop::Deadlock => Ending::Deadlock,
+            Stop::Livelock => Ending::Livelock,
+        })
+    }
+
+    /// Ends the run. Nothing is unwound: the threads of the run just never run again.
+    pub(crate) fn end(&self, ending: Ending) -> ! {
+        let runtime = self.runtime();
+        *runtime.ending.borrow_mut() = Some(ending);
+        raw::futex_post(&runtime.over);
+        raw::park_forever()
+    }
+
+    /// Resumes each thread for a moment, so that it shows its own stack.
+    fn visit_all(&self) {
+        let runtime = self.runtime();
+        let started: Vec<ThreadId> = {
+            let scheduler = self.scheduler();
+            let ids = (0..scheduler.threads().len() as u32).map(ThreadId);
+            ids.filter(|id| scheduler.shows_stack(*id)).collect()
+        };
+        runtime.visitor.set(Some(self.thread));
+        for id in started {
+            if id == self.thread.id {
+                self.show_stack();
+            } else {
+                self.thread.baton.pass(runtime.kind, &runtime.thread(id).baton);
+            }
+        }
+        runtime.visitor.set(None);
+    }
+
+    pub(super) fn show_stack(&self) {
+        let stack = Backtrace::force_capture();
+        self.runtime().stacks_shown.borrow_mut().push((self.thread.id, stack));
+    }
+
+    pub(super) fn spawn(&self) -> ThreadId {
+        let node = self.node();
+        self.scheduler().spawn(node)
+    }
+}
+
+impl Runtime {
+    /// The first thread, before there is a baton to hold.
+    pub(super) fn spawn_first(&self) -> ThreadId {
+        self.scheduler.borrow_mut().spawn(OUTSIDE)
+    }
+}

@@ -1,0 +1,610 @@
+//! The scheduler as plain data: threads, run queue, timers, futex queues, nodes, the virtual clock.
+//!
+//! No threads, no unsafe code, no clock of its own: the runtime tells it what the running thread did and asks
+//! who runs next. Every decision comes from the seed and from the order of these calls, nothing else.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher};
+use std::mem;
+
+use super::clock::NodeClock;
+use super::policy::{Points, Policy};
+use super::rng::Rng;
+use super::trace::Trace;
+use crate::options::Schedule;
+
+/// Virtual nanoseconds since the run started.
+pub(crate) type Nanos = u64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ThreadId(pub(crate) u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodeId(pub(crate) u32);
+
+/// Node 0: the threads that belong to no node.
+pub(crate) const OUTSIDE: NodeId = NodeId(0);
+
+/// What a blocked thread waits for; any of the three may be absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Address of the futex word and the mask of the wakes that concern it.
+    pub(crate) futex: Option<(usize, u32)>,
+    pub(crate) join: Option<ThreadId>,
+    pub(crate) deadline: Option<Nanos>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Running, or in the run queue.
+    Runnable,
+    Waiting(Waiting),
+    /// Could run, but its node is frozen.
+    Held,
+    Finished,
+    /// Its node crashed; it never runs again.
+    Crashed,
+}
+
+/// Why nobody can run next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Every thread waits, none of them for a time.
+    Deadlock,
+    /// So many switches in a row without the clock moving.
+    Livelock,
+}
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) node: NodeId,
+    pub(crate) state: State,
+    pub(crate) name: String,
+    /// When it entered its present state.
+    pub(crate) since: Nanos,
+    /// It has run at least once, so it has a stack to show.
+    pub(crate) started: bool,
+    timed_out: bool,
+    /// It gave up its turn where a crash or a freeze may stop it: see [`Scheduler::block`].
+    clean: bool,
+    /// Tells a timer of an earlier wait from the present one's.
+    generation: u64,
+    joiner: Option<ThreadId>,
+}
+
+#[derive(Debug)]
+pub(crate) struct NodeSlot {
+    pub(crate) name: String,
+    pub(crate) clock: NodeClock,
+    pub(crate) crashed: bool,
+    pub(crate) frozen: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    pub(crate) trace: Trace,
+    pub(crate) switches: u64,
+    pub(crate) timer_wakes: u64,
+    threads: Vec<Slot>,
+    nodes: Vec<NodeSlot>,
+    /// invariant: exactly the threads in state `Runnable`, less the running one.
+    runnable: Vec<ThreadId>,
+    timers: BinaryHeap<Reverse<(Nanos, u64, ThreadId, u64)>>,
+    timers_armed: u64,
+    /// invariant: exactly the threads in state `Waiting` with a futex, in order of arrival; no empty queue.
+    futexes: HashMap<usize, VecDeque<ThreadId>, AddressHash>,
+    spare_queues: Vec<VecDeque<ThreadId>>,
+    now: Nanos,
+    /// Switches since the clock last moved, not counting preemptions: those end with the work they interrupt.
+    still: u64,
+    still_max: u64,
+    policy: Policy,
+    rng: Rng,
+}
+
+impl Scheduler {
+    pub(crate) fn new(seed: u64, schedule: &Schedule, still_max: u64, record: bool) -> Self {
+        let policy = Policy::new(schedule, &mut Rng::new(seed, 1));
+        let outside =
+            NodeSlot { name: String::new(), clock: NodeClock::default(), crashed: false, frozen: false };
+        Scheduler {
+            trace: Trace::new(record),
+            switches: 0,
+            timer_wakes: 0,
+            threads: Vec::new(),
+            nodes: vec![outside],
+            runnable: Vec::new(),
+            timers: BinaryHeap::new(),
+            timers_armed: 0,
+            futexes: HashMap::default(),
+            spare_queues: Vec::new(),
+            now: 0,
+            still: 0,
+            still_max,
+            policy,
+            rng: Rng::new(seed, 2),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Nanos {
+        self.now
+    }
+
+    pub(crate) fn threads(&self) -> &[Slot] {
+        &self.threads
+    }
+
+    pub(crate) fn thread(&self, id: ThreadId) -> &Slot {
+        &self.threads[id.0 as usize]
+    }
+
+    fn slot(&mut self, id: ThreadId) -> &mut Slot {
+        &mut self.threads[id.0 as usize]
+    }
+
+    pub(crate) fn set_name(&mut self, id: ThreadId, name: String) {
+        self.slot(id).name = name;
+    }
+
+    /// A new thread of `node`, runnable.
+    pub(crate) fn spawn(&mut self, node: NodeId) -> ThreadId {
+        let id = ThreadId(self.threads.len() as u32);
+        self.threads.push(Slot {
+            node,
+            state: State::Runnable,
+            name: String::new(),
+            since: self.now,
+            started: false,
+            timed_out: false,
+            clean: true,
+            generation: 0,
+            joiner: None,
+        });
+        self.policy.thread_started(&mut self.rng);
+        self.trace.event(u64::from(id.0));
+        self.enqueue(id);
+        id
+    }
+
+    /// Takes back the last [`spawn`](Self::spawn): the system had no thread to give.
+    pub(crate) fn unspawn(&mut self, id: ThreadId) {
+        self.runnable.retain(|other| *other != id);
+        self.slot(id).state = State::Finished;
+    }
+
+    /// The running thread waits. `clean` says that it stands where its node's crash or freeze may stop it: in
+    /// no shielded scope, and not in the midst of what an allocation interrupted.
+    pub(crate) fn block(&mut self, me: ThreadId, waiting: Waiting, clean: bool) {
+        let now = self.now;
+        if self.leave(me, clean) {
+            return;
+        }
+        let slot = self.slot(me);
+        slot.state = State::Waiting(waiting);
+        slot.since = now;
+        slot.timed_out = false;
+        slot.generation += 1;
+        let generation = slot.generation;
+        if let Some((address, _)) = waiting.futex {
+            let spare = &mut self.spare_queues;
+            let queue = self.futexes.entry(address).or_insert_with(|| spare.pop().unwrap_or_default());
+            queue.push_back(me);
+        }
+        if let Some(target) = waiting.join {
+            self.slot(target).joiner = Some(me);
+        }
+        if let Some(deadline) = waiting.deadline {
+            let late = deadline.saturating_add(self.policy.slack(&mut self.rng));
+            self.timers_armed += 1;
+            self.timers.push(Reverse((late, self.timers_armed, me, generation)));
+        }
+    }
+
+    /// The running thread gives way of its own accord.
+    pub(crate) fn yield_now(&mut self, me: ThreadId, clean: bool) {
+        self.policy.yielded(me);
+        if !self.leave(me, clean) {
+            self.enqueue(me);
+        }
+    }
+
+    /// The running thread is made to give way, wherever it is.
+    pub(crate) fn preempt(&mut self, me: ThreadId, clean: bool) {
+        // Whoever preempts did not choose the moment, so this is no sign of a livelock.
+        self.still = self.still.saturating_sub(1);
+        if !self.leave(me, clean) {
+            self.enqueue(me);
+        }
+    }
+
+    pub(crate) fn finish(&mut self, me: ThreadId) {
+        let now = self.now;
+        let slot = self.slot(me);
+        slot.state = State::Finished;
+        slot.since = now;
+        if let Some(joiner) = slot.joiner.take() {
+            self.wake(joiner, false);
+        }
+    }
+
+    /// Notes where `me` gave up its turn; true if that was its end, its node having crashed.
+    fn leave(&mut self, me: ThreadId, clean: bool) -> bool {
+        let slot = self.slot(me);
+        slot.clean = clean;
+        let crashed = clean && self.nodes[self.threads[me.0 as usize].node.0 as usize].crashed;
+        if crashed {
+            self.slot(me).state = State::Crashed;
+        }
+        crashed
+    }
+
+    /// Who runs next. Moves the clock to the next timer if nobody can run before.
+    pub(crate) fn next(&mut self) -> Result<ThreadId, Stop> {
+        while self.runnable.is_empty() {
+            let Some(Reverse((when, ..))) = self.timers.peek() else { return Err(Stop::Deadlock) };
+            self.advance_to(*when);
+        }
+        self.still += 1;
+        if self.still > self.still_max {
+            return Err(Stop::Livelock);
+        }
+        let at = self.policy.choose(&self.runnable, &mut self.rng);
+        let id = self.runnable.swap_remove(at);
+        self.slot(id).started = true;
+        self.switches += 1;
+        self.trace.switch(id, self.now);
+        Ok(id)
+    }
+
+    /// Why the last wait of `id` ended: true if its deadline passed.
+    pub(crate) fn timed_out(&self, id: ThreadId) -> bool {
+        self.thread(id).timed_out
+    }
+
+    /// The running thread used `cost` of time.
+    pub(crate) fn charge(&mut self, cost: Nanos) {
+        self.advance_to(self.now.saturating_add(cost));
+    }
+
+    fn advance_to(&mut self, when: Nanos) {
+        if when > self.now {
+            self.now = when;
+            self.still = 0;
+        }
+        while let Some(Reverse((at, _, id, generation))) = self.timers.peek().copied() {
+            if at > self.now {
+                break;
+            }
+            self.timers.pop();
+            let slot = self.thread(id);
+            if slot.generation == generation && matches!(slot.state, State::Waiting(_)) {
+                self.timer_wakes += 1;
+                self.wake(id, true);
+            }
+        }
+    }
+
+    /// Wakes up to `count` threads that wait on `address` with a mask that meets `mask`; how many it woke. Which
+    /// ones is drawn: the kernel promises no order.
+    pub(crate) fn wake_futex(&mut self, address: usize, mask: u32, count: usize) -> usize {
+        let mut woken = 0;
+        while woken < count {
+            let Some(queue) = self.futexes.get(&address) else { break };
+            let meets = |id: &ThreadId| match self.threads[id.0 as usize].state {
+                State::Waiting(Waiting { futex: Some((_, theirs)), .. }) => theirs & mask != 0,
+                _ => false,
+            };
+            let candidates = queue.iter().filter(|id| meets(id)).count();
+            let nth = match candidates {
+                0 => break,
+                1 => 0,
+                n => self.rng.below(n as u64) as usize,
+            };
+            let Some(id) = queue.iter().copied().filter(meets).nth(nth) else { break };
+            self.wake(id, false);
+            woken += 1;
+        }
+        woken
+    }
+
+    fn wake(&mut self, id: ThreadId, timed_out: bool) {
+        self.unlink(id);
+        let now = self.now;
+        let slot = self.slot(id);
+        debug_assert!(matches!(slot.state, State::Waiting(_)), "{slot:?}");
+        slot.state = State::Runnable;
+        slot.timed_out = timed_out;
+        slot.since = now;
+        self.enqueue(id);
+    }
+
+    /// Takes a waiting thread out of the queues it waits in. Its timer, if any, goes stale by itself.
+    fn unlink(&mut self, id: ThreadId) {
+        let State::Waiting(waiting) = self.thread(id).state else { return };
+        if let Some((address, _)) = waiting.futex {
+            if let Some(queue) = self.futexes.get_mut(&address) {
+                queue.retain(|other| *other != id);
+                if queue.is_empty() {
+                    self.spare_queues.extend(self.futexes.remove(&address));
+                }
+            }
+        }
+        if let Some(target) = waiting.join {
+            self.slot(target).joiner = None;
+        }
+    }
+
+    fn enqueue(&mut self, id: ThreadId) {
+        let slot = self.thread(id);
+        let node = &self.nodes[slot.node.0 as usize];
+        let (clean, crashed, frozen) = (slot.clean, node.crashed, node.frozen);
+        let state = match (clean, crashed, frozen) {
+            (true, true, _) => State::Crashed,
+            (true, false, true) => State::Held,
+            _ => State::Runnable,
+        };
+        self.slot(id).state = state;
+        if state == State::Runnable {
+            self.runnable.push(id);
+        }
+    }
+
+    /// Whether the running thread gives way at a synchronising call.
+    pub(crate) fn gives_way(&mut self, me: ThreadId, points: Points) -> bool {
+        let asked = self.policy.gives_way(me, &self.runnable, points, &mut self.rng);
+        asked && !self.runnable.is_empty()
+    }
+
+    pub(crate) fn next_gap(&mut self) -> u32 {
+        self.policy.next_gap(&mut self.rng)
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &NodeSlot {
+        &self.nodes[id.0 as usize]
+    }
+
+    pub(crate) fn add_node(&mut self, name: String) -> NodeId {
+        self.nodes.push(NodeSlot { name, clock: NodeClock::default(), crashed: false, frozen: false });
+        NodeId(self.nodes.len() as u32 - 1)
+    }
+
+    pub(crate) fn set_clock(&mut self, id: NodeId, wall_offset: i64, drift_ppm: i64) {
+        let now = self.now;
+        self.nodes[id.0 as usize].clock.set(now, wall_offset, drift_ppm);
+    }
+
+    /// The node's threads never run again. One that does not stand clean goes on until it does.
+    pub(crate) fn crash(&mut self, id: NodeId) {
+        self.nodes[id.0 as usize].crashed = true;
+        for thread in self.threads_of(id) {
+            let slot = self.thread(thread);
+            let stands = match slot.state {
+                State::Runnable => slot.clean && self.runnable.contains(&thread),
+                State::Waiting(_) => slot.clean,
+                State::Held => true,
+                State::Finished | State::Crashed => false,
+            };
+            if stands {
+                self.unlink(thread);
+                self.runnable.retain(|other| *other != thread);
+                self.slot(thread).state = State::Crashed;
+            }
+        }
+    }
+
+    /// The node's threads do not run until [`thaw`](Self::thaw); time goes on for them.
+    pub(crate) fn freeze(&mut self, id: NodeId) {
+        self.nodes[id.0 as usize].frozen = true;
+        for thread in self.threads_of(id) {
+            if self.thread(thread).clean && self.runnable.contains(&thread) {
+                self.runnable.retain(|other| *other != thread);
+                self.slot(thread).state = State::Held;
+            }
+        }
+    }
+
+    pub(crate) fn thaw(&mut self, id: NodeId) {
+        if mem::take(&mut self.nodes[id.0 as usize].frozen) {
+            for thread in self.threads_of(id) {
+                if self.thread(thread).state == State::Held {
+                    self.enqueue(thread);
+                }
+            }
+        }
+    }
+
+    /// Counts the thread to another node; which one it belonged to.
+    pub(crate) fn move_to(&mut self, id: ThreadId, node: NodeId) -> NodeId {
+        mem::replace(&mut self.slot(id).node, node)
+    }
+
+    /// Whether the running thread's node wants it stopped at the next place where it stands clean.
+    pub(crate) fn stop_wanted(&self, me: ThreadId) -> bool {
+        let node = self.node(self.thread(me).node);
+        node.crashed || node.frozen
+    }
+
+    /// Whether the thread has a stack to show, and a reason to: it has run and might run again.
+    pub(crate) fn shows_stack(&self, id: ThreadId) -> bool {
+        let slot = self.thread(id);
+        slot.started && !matches!(slot.state, State::Finished | State::Crashed)
+    }
+
+    fn threads_of(&self, node: NodeId) -> Vec<ThreadId> {
+        let ids = (0..self.threads.len() as u32).map(ThreadId);
+        ids.filter(|id| self.thread(*id).node == node).collect()
+    }
+}
+
+/// A hash of addresses that is the same in every process, as `RandomState` is not.
+#[derive(Clone, Debug, Default)]
+struct AddressHash;
+
+impl BuildHasher for AddressHash {
+    type Hasher = AddressHasher;
+
+    fn build_hasher(&self) -> AddressHasher {
+        AddressHasher(0)
+    }
+}
+
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        self.0 = (self.0 ^ address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scheduler(threads: usize) -> (Scheduler, Vec<ThreadId>) {
+        let calm = Schedule::Uniform { alloc_one_in: 0, sync_one_in: 0 };
+        let mut scheduler = Scheduler::new(1, &calm, 100, false);
+        let ids = (0..threads).map(|_| scheduler.spawn(OUTSIDE)).collect();
+        (scheduler, ids)
+    }
+
+    fn sleep_until(deadline: Nanos) -> Waiting {
+        Waiting { deadline: Some(deadline), ..Waiting::default() }
+    }
+
+    fn on(address: usize) -> Waiting {
+        Waiting { futex: Some((address, !0)), ..Waiting::default() }
+    }
+
+    /// Runs every thread once, letting each wait as given.
+    fn park(scheduler: &mut Scheduler, waiting: impl Fn(ThreadId) -> Waiting, threads: usize) {
+        for _ in 0..threads {
+            let id = scheduler.next().expect("a runnable thread");
+            scheduler.block(id, waiting(id), true);
+        }
+    }
+
+    #[test]
+    fn the_clock_jumps_to_the_next_timer_and_timers_fire_in_order() {
+        let (mut s, _) = scheduler(3);
+        park(&mut s, |id| sleep_until(100 - u64::from(id.0)), 3);
+        for (id, now) in [(2, 98), (1, 99), (0, 100)] {
+            assert_eq!(s.next(), Ok(ThreadId(id)));
+            assert_eq!(s.now(), now);
+            assert!(s.timed_out(ThreadId(id)));
+            s.block(ThreadId(id), on(8), true);
+        }
+        assert_eq!(s.next(), Err(Stop::Deadlock));
+    }
+
+    #[test]
+    fn a_wake_reaches_waiters_of_its_address_and_mask_and_leaves_no_timer_behind() {
+        let (mut s, _) = scheduler(3);
+        let waits = [
+            Waiting { futex: Some((8, 1)), deadline: Some(50), join: None },
+            Waiting { futex: Some((8, 2)), ..Waiting::default() },
+            Waiting { futex: Some((16, !0)), ..Waiting::default() },
+        ];
+        park(&mut s, |id| waits[id.0 as usize], 3);
+        assert_eq!(s.wake_futex(8, 1, 10), 1);
+        assert_eq!(s.next(), Ok(ThreadId(0)));
+        assert!(!s.timed_out(ThreadId(0)));
+        s.block(ThreadId(0), sleep_until(70), true);
+        assert_eq!(s.next(), Ok(ThreadId(0)));
+        assert_eq!(s.now(), 70, "the timer of the wait that was woken is stale");
+        assert_eq!(s.wake_futex(8, !0, 10), 1);
+        assert_eq!(s.wake_futex(16, !0, 0), 0);
+        assert_eq!(s.wake_futex(16, !0, 10), 1);
+    }
+
+    #[test]
+    fn joiners_wake_when_the_thread_finishes() {
+        let (mut s, _) = scheduler(1);
+        assert_eq!(s.next(), Ok(ThreadId(0)));
+        let child = s.spawn(OUTSIDE);
+        s.block(ThreadId(0), Waiting { join: Some(child), ..Waiting::default() }, true);
+        assert_eq!(s.next(), Ok(child));
+        s.finish(child);
+        assert_eq!(s.next(), Ok(ThreadId(0)));
+    }
+
+    #[test]
+    fn yielding_for_ever_is_a_livelock_unless_it_takes_time() {
+        let (mut s, _) = scheduler(2);
+        let mut ran = 0;
+        while let Ok(id) = s.next() {
+            ran += 1;
+            s.yield_now(id, true);
+        }
+        assert_eq!(ran, 100);
+        let (mut s, _) = scheduler(2);
+        for _ in 0..10_000 {
+            let id = s.next().expect("time moves");
+            s.charge(1);
+            s.yield_now(id, true);
+        }
+        let (mut s, _) = scheduler(2);
+        for _ in 0..10_000 {
+            let id = s.next().expect("a preempted thread does work");
+            s.preempt(id, false);
+        }
+    }
+
+    #[test]
+    fn a_crash_stops_clean_threads_at_once_and_others_when_they_stand_clean() {
+        let (mut s, _) = scheduler(1);
+        let node = s.add_node("n".into());
+        let [waits, shielded, runs] = [(); 3].map(|()| s.spawn(node));
+        let mut asleep = 0;
+        while asleep < 3 {
+            let id = s.next().expect("runnable");
+            if id == ThreadId(0) || id == runs {
+                s.yield_now(id, true);
+            } else {
+                s.block(id, sleep_until(10), id != shielded);
+                asleep += 1;
+            }
+            asleep += u32::from(asleep == 2 && id == ThreadId(0));
+        }
+        s.crash(node);
+        assert_eq!(s.thread(waits).state, State::Crashed);
+        assert_eq!(s.thread(runs).state, State::Crashed);
+        assert!(matches!(s.thread(shielded).state, State::Waiting(_)));
+        let mut order = Vec::new();
+        while let Ok(id) = s.next() {
+            order.push(id);
+            s.block(id, if id == shielded { on(8) } else { sleep_until(20) }, true);
+            if order.len() == 3 {
+                break;
+            }
+        }
+        assert!(order.contains(&shielded), "it went on to where it stands clean: {order:?}");
+        assert_eq!(s.thread(shielded).state, State::Crashed);
+    }
+
+    #[test]
+    fn a_frozen_node_is_held_and_goes_on_when_thawed() {
+        let (mut s, _) = scheduler(1);
+        let node = s.add_node("n".into());
+        let frozen = s.spawn(node);
+        s.freeze(node);
+        assert_eq!(s.thread(frozen).state, State::Held);
+        let late = s.spawn(node);
+        assert_eq!(s.thread(late).state, State::Held);
+        assert_eq!(s.next(), Ok(ThreadId(0)));
+        s.block(ThreadId(0), on(8), true);
+        assert_eq!(s.next(), Err(Stop::Deadlock));
+        s.thaw(node);
+        assert!(s.next().is_ok() && s.next().is_ok());
+    }
+}

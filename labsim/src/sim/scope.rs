@@ -1,0 +1,122 @@
+//! What a thread may ask of the run it belongs to: scopes, time, events, nodes. Outside a run these do nothing.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::runtime::Inside;
+use super::scheduler::{NodeId, State};
+use super::thread::Thread;
+
+/// A scope of the calling thread; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Scope(Option<fn(&Thread) -> &Cell<u32>>);
+
+impl Scope {
+    /// Neither preempted nor stopped.
+    pub(crate) fn shield() -> Self {
+        Self::enter(|thread| &thread.shield)
+    }
+
+    /// As `shield`, and leaving no trace: see [`observe`](crate::observe).
+    pub(crate) fn observe() -> Self {
+        Self::enter(|thread| &thread.quiet)
+    }
+
+    fn enter(depth: fn(&Thread) -> &Cell<u32>) -> Self {
+        Scope(Thread::current().map(|thread| {
+            depth(thread).set(depth(thread).get() + 1);
+            depth
+        }))
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        let (Some(depth), Some(thread)) = (self.0, Thread::current()) else { return };
+        depth(thread).set(depth(thread).get() - 1);
+        if let Some(inside) = Inside::enter() {
+            inside.unshielded();
+        }
+    }
+}
+
+pub(crate) fn is_simulated() -> bool {
+    Thread::current().is_some()
+}
+
+pub(crate) fn now() -> Option<Duration> {
+    Inside::enter().map(|inside| Duration::from_nanos(inside.scheduler().now()))
+}
+
+pub(crate) fn trace_event(value: u64) {
+    if let Some(inside) = Inside::enter() {
+        inside.scheduler().trace.event(value);
+    }
+}
+
+pub(crate) fn preemption_point() {
+    if let Some(inside) = Inside::enter() {
+        inside.offer();
+    }
+}
+
+pub(crate) fn add_node(name: &str) -> Option<u32> {
+    Inside::enter().map(|inside| inside.scheduler().add_node(name.to_owned()).0)
+}
+
+/// Number and name of the calling thread's node, if it belongs to one.
+pub(crate) fn current_node() -> Option<(u32, String)> {
+    let inside = Inside::enter()?;
+    let node = inside.node();
+    (node.0 != 0).then(|| (node.0, inside.scheduler().node(node).name.clone()))
+}
+
+/// Runs `spawn` with the calling thread counted to `node`, so that the thread it starts belongs there.
+pub(crate) fn spawn_on<T>(node: u32, spawn: impl FnOnce() -> T) -> T {
+    let Some(thread) = Thread::current() else { return spawn() };
+    let set = |node| {
+        Inside::enter()
+            .map(|inside| inside.scheduler().move_to(thread.id, NodeId(node)))
+            .map_or(0, |old| old.0)
+    };
+    // Shielded, or the thread might be stopped with the node it only visits.
+    let shield = Scope::shield();
+    let old = set(node);
+    let result = spawn();
+    set(old);
+    drop(shield);
+    result
+}
+
+/// Stops the node's threads for good; the calling thread too, if it is one of them.
+pub(crate) fn crash_node(node: u32) {
+    let Some(inside) = Inside::enter() else { return };
+    inside.scheduler().crash(NodeId(node));
+    inside.unshielded();
+}
+
+pub(crate) fn freeze_node(node: u32) {
+    let Some(inside) = Inside::enter() else { return };
+    inside.scheduler().freeze(NodeId(node));
+    inside.unshielded();
+}
+
+pub(crate) fn thaw_node(node: u32) {
+    if let Some(inside) = Inside::enter() {
+        inside.scheduler().thaw(NodeId(node));
+    }
+}
+
+pub(crate) fn set_node_clock(node: u32, wall_offset: i64, drift_ppm: i64) {
+    if let Some(inside) = Inside::enter() {
+        inside.scheduler().set_clock(NodeId(node), wall_offset, drift_ppm);
+    }
+}
+
+/// How many threads of the node are still there: neither ended nor stopped.
+pub(crate) fn alive_on(node: u32) -> Option<usize> {
+    let inside = Inside::enter()?;
+    let scheduler = inside.scheduler();
+    let of_node = scheduler.threads().iter().filter(|slot| slot.node == NodeId(node));
+    Some(of_node.filter(|slot| !matches!(slot.state, State::Finished | State::Crashed)).count())
+}
