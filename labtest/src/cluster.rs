@@ -274,8 +274,8 @@ impl<N: Node> Subject for Inner<N> {
     fn summary(&self) -> String {
         let total = self.network.total();
         format!(
-            "{} peers, {} RPCs, {} bytes, index {}",
-            self.slots.lock().len(),
+            "{}, {} RPCs, {} bytes, index {}",
+            text::count(self.slots.lock().len(), "peer"),
             text::thousands(total.calls),
             text::thousands(total.request_bytes + total.reply_bytes),
             self.applied.lock().highest()
@@ -285,5 +285,158 @@ impl<N: Node> Subject for Inner<N> {
     fn shut_down(&self) {
         let servers = self.slots.lock().len();
         (0..servers).for_each(|server| self.crash(server));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use labrpc::{NetworkOptions, RpcError};
+
+    use super::*;
+
+    labrpc::service! {
+        /// Says that it is there, with its number.
+        service "toy" {
+            trait ToyService; client ToyClient;
+            rpc number(()) -> usize;
+        }
+    }
+
+    /// A server that knows its number. In its `kill` it tries what a dying server might.
+    #[derive(Clone)]
+    struct Toy {
+        me: usize,
+        peers: Vec<ToyClient>,
+        disk: Persister,
+        killed: Arc<AtomicUsize>,
+        /// Whether `state()` never answers.
+        hangs: bool,
+    }
+
+    impl Toy {
+        fn reaches(&self, other: usize) -> bool {
+            self.peers[other].number(&()).wait() == Ok(other)
+        }
+    }
+
+    impl ToyService for Toy {
+        fn number(&self, (): ()) -> labrpc::Result<usize> {
+            Ok(self.me)
+        }
+    }
+
+    impl Node for Toy {
+        fn services(&self) -> Vec<Service> {
+            vec![self.clone().into_service()]
+        }
+
+        fn state(&self) -> State {
+            while self.hangs {
+                std::thread::park();
+            }
+            State { term: 7, is_leader: self.me == 1 }
+        }
+
+        fn kill(&self) {
+            self.killed.fetch_add(1, Ordering::SeqCst);
+            assert!(!self.reaches(0), "a dying server reached another");
+            self.disk.append(b" written late");
+        }
+    }
+
+    fn toys(run: &Run, servers: usize, hanging: Option<usize>) -> Cluster<Toy> {
+        let cluster = Cluster::new(run, Network::new(NetworkOptions::default()), servers, move |seat| Toy {
+            me: seat.me,
+            peers: seat.peers.into_iter().map(ToyClient::new).collect(),
+            disk: seat.disk,
+            killed: Arc::default(),
+            hangs: hanging == Some(seat.me),
+        });
+        (0..servers).for_each(|server| cluster.start(server));
+        cluster
+    }
+
+    fn node(cluster: &Cluster<Toy>, server: usize) -> Toy {
+        cluster.node(server).expect("it is alive").0
+    }
+
+    /// Which servers reach which.
+    fn links(cluster: &Cluster<Toy>) -> Vec<Vec<usize>> {
+        let all = 0..cluster.servers();
+        all.clone()
+            .map(|from| {
+                all.clone().filter(|&to| cluster.node(from).is_some_and(|(toy, _)| toy.reaches(to))).collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn links_are_open_between_connected_servers_on_one_side() {
+        crate::run(|run| {
+            let cluster = toys(run, 4, None);
+            assert_eq!(links(&cluster), [[0; 0]; 4]);
+            (0..3).for_each(|server| cluster.connect(server));
+            assert_eq!(links(&cluster), [vec![0, 1, 2], vec![0, 1, 2], vec![0, 1, 2], vec![]]);
+            cluster.disconnect(1);
+            assert_eq!(links(&cluster), [vec![0, 2], vec![], vec![0, 2], vec![]]);
+            cluster.partition(&[&[0, 1], &[3]]);
+            assert_eq!(links(&cluster), [vec![0, 1], vec![0, 1], vec![], vec![3]]);
+            assert!(cluster.is_connected(3) && !cluster.is_connected(2));
+        });
+    }
+
+    #[test]
+    fn a_crash_takes_effect_before_the_server_is_told() {
+        crate::run(|run| {
+            let cluster = toys(run, 2, None);
+            (0..2).for_each(|server| cluster.connect(server));
+            let (old, incarnation) = cluster.node(1).unwrap();
+            old.disk.save(b"saved".to_vec(), None);
+
+            cluster.crash(1);
+            cluster.crash(1);
+            assert_eq!(old.killed.load(Ordering::SeqCst), 1);
+            assert!(!incarnation.is_alive() && cluster.node(1).is_none() && cluster.state(1).is_none());
+            assert_eq!(old.disk.state(), b"saved written late");
+            assert_eq!(cluster.disk(1).state(), b"saved");
+            assert_eq!(old.peers[0].number(&()).wait(), Err(RpcError::Stopped));
+            assert_eq!(links(&cluster), [vec![0], vec![]]);
+
+            cluster.start(1);
+            assert_eq!(node(&cluster, 1).disk.state(), b"saved");
+            assert_eq!(links(&cluster), [vec![0], vec![]]);
+            cluster.connect(1);
+            assert_eq!(links(&cluster), [[0, 1], [0, 1]]);
+            assert_eq!(old.peers[0].number(&()).wait(), Err(RpcError::Stopped));
+        });
+    }
+
+    #[test]
+    fn starting_a_living_server_crashes_it_first() {
+        crate::run(|run| {
+            let cluster = toys(run, 1, None);
+            let old = node(&cluster, 0);
+            cluster.start(0);
+            assert_eq!(old.killed.load(Ordering::SeqCst), 1);
+            assert_eq!(node(&cluster, 0).killed.load(Ordering::SeqCst), 0);
+        });
+    }
+
+    #[test]
+    fn the_report_shows_every_server_and_does_not_wait_for_one_that_hangs() {
+        crate::run(|run| {
+            let cluster = toys(run, 3, Some(2));
+            cluster.connect(1);
+            cluster.crash(0);
+            let report = cluster.inner.report();
+            let lines: Vec<Vec<&str>> =
+                report.lines().map(|line| line.split_whitespace().collect()).collect();
+            assert_eq!(lines[1], ["0", "no", "no", "-", "-", "-"], "{report}");
+            assert_eq!(lines[2], ["1", "yes", "yes", "7", "yes", "-"], "{report}");
+            assert_eq!(lines[3][..4], ["2", "yes", "no", "?"], "{report}");
+            assert!(report.contains("state() does not answer"), "{report}");
+        });
     }
 }
