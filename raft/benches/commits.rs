@@ -13,9 +13,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use futures::channel::oneshot;
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
@@ -43,8 +44,29 @@ struct Cluster {
     network: Network,
     rafts: Vec<Raft>,
     leader: usize,
-    /// One unit per command applied by the leader's service, in log order.
-    applied: Receiver<()>,
+    applied: Arc<Applied>,
+}
+
+/// How many commands the leader's service has applied.
+#[derive(Default)]
+struct Applied {
+    count: Mutex<usize>,
+    grown: Condvar,
+    ended: AtomicBool,
+}
+
+impl Applied {
+    fn add_one(&self) {
+        *self.count.lock() += 1;
+        self.grown.notify_one();
+    }
+
+    /// Waits until more than `known` commands are applied and returns how many; `None` once the cluster has ended.
+    fn more_than(&self, known: usize) -> Option<usize> {
+        let mut count = self.count.lock();
+        self.grown.wait_while(&mut count, |count| *count <= known && !self.ended.load(Ordering::Relaxed));
+        (*count > known).then_some(*count)
+    }
 }
 
 impl Cluster {
@@ -74,10 +96,10 @@ impl Cluster {
                 break leader;
             }
         };
-        let (applied_tx, applied) = unbounded();
+        let applied = Arc::new(Applied::default());
         for (me, apply_rx) in services.into_iter().enumerate() {
-            let (raft, applied_tx) = (rafts[me].clone(), (me == leader).then(|| applied_tx.clone()));
-            std::thread::spawn(move || serve(&raft, &apply_rx, applied_tx.as_ref()));
+            let (raft, applied) = (rafts[me].clone(), (me == leader).then(|| applied.clone()));
+            std::thread::spawn(move || serve(&raft, &apply_rx, applied.as_deref()));
         }
         Cluster { network, rafts, leader, applied }
     }
@@ -93,15 +115,18 @@ impl Drop for Cluster {
             self.network.delete_server(&me.to_string());
             raft.kill();
         }
+        self.applied.ended.store(true, Ordering::Relaxed);
+        let _count = self.applied.count.lock();
+        self.applied.grown.notify_all();
     }
 }
 
 /// The service above one peer: takes what is applied and a snapshot now and then.
-fn serve(raft: &Raft, apply_rx: &Receiver<ApplyMsg>, applied: Option<&Sender<()>>) {
+fn serve(raft: &Raft, apply_rx: &Receiver<ApplyMsg>, applied: Option<&Applied>) {
     for message in apply_rx {
         let ApplyMsg::Command { index, .. } = message else { continue };
         if let Some(applied) = applied {
-            let _ = applied.send(());
+            applied.add_one();
         }
         if index % SNAPSHOT_INTERVAL == 0 {
             raft.snapshot(index, Vec::new());
@@ -114,10 +139,12 @@ fn one_client(cluster: &Cluster, in_flight: usize, commands: usize) {
     for _ in 0..in_flight.min(commands) {
         cluster.propose();
     }
-    for done in 1..=commands {
-        cluster.applied.recv().expect("the service runs");
-        if done + in_flight <= commands {
+    let (mut applied, mut proposed) = (0, in_flight.min(commands));
+    while applied < commands {
+        applied = cluster.applied.more_than(applied).expect("the service runs");
+        while proposed < commands.min(applied + in_flight) {
             cluster.propose();
+            proposed += 1;
         }
     }
 }
@@ -128,9 +155,12 @@ fn many_clients(cluster: Cluster, clients: usize, commands: usize) {
     let (cluster, waiting) = (Rc::new(cluster), Arc::new(Mutex::new(VecDeque::<oneshot::Sender<()>>::new())));
     let (applied, waiters) = (cluster.applied.clone(), waiting.clone());
     let notifier = std::thread::spawn(move || {
-        while applied.recv().is_ok() {
-            let waiter = waiters.lock().pop_front().expect("every command has a client");
-            let _ = waiter.send(());
+        let mut answered = 0;
+        while let Some(count) = applied.more_than(answered) {
+            for waiter in waiters.lock().drain(..count - answered) {
+                let _ = waiter.send(());
+            }
+            answered = count;
         }
     });
     let left = Rc::new(RefCell::new(commands));
