@@ -142,15 +142,12 @@ impl Link {
     fn change(&self, change: impl FnOnce(&mut LinkState)) -> Ended {
         let mut state = self.state.lock();
         change(&mut state);
-        let LinkState { enabled, callee, .. } = &*state;
-        let (enabled, callee) = (*enabled, callee.clone());
-        let cut = |pending: &Pending| {
-            let same = match (&callee, &pending.call.callee) {
-                (Some(now), Some(then)) => Arc::ptr_eq(now, then),
-                _ => false,
-            };
-            !pending.settled && !(enabled && same)
+        let open = state.callee.clone().filter(|_| state.enabled);
+        let passes = |pending: &Pending| match (&open, &pending.call.callee) {
+            (Some(now), Some(then)) => Arc::ptr_eq(now, then),
+            _ => false,
         };
+        let cut = |pending: &Pending| !pending.settled && !passes(pending);
         state.end_calls(&RpcError::Lost, cut)
     }
 

@@ -20,7 +20,7 @@
 ///
 /// makes these, with the given visibility and comments:
 ///
-/// ```ignore
+/// ```text
 /// pub trait ExampleService: Clone + Send + Sync + 'static {
 ///     fn slow(&self, args: Args) -> labrpc::Result<Reply>;
 ///     fn quick(&self, args: Args) -> impl Future<Output = labrpc::Result<Reply>> + Send;  // or `async fn`

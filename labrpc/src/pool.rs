@@ -149,7 +149,7 @@ impl State {
         }
         let number = self.threads.iter().position(Option::is_none).unwrap_or(self.threads.len());
         if number >= max_threads {
-            self.report(max_threads);
+            self.report();
             return Call::Nobody;
         }
         if number == self.threads.len() {
@@ -161,19 +161,22 @@ impl State {
     }
 
     /// Says, once for each time the cap is hit, that calls wait, and for whom.
-    fn report(&mut self, max_threads: usize) {
-        if std::mem::replace(&mut self.reported, true) {
-            return;
+    fn report(&mut self) {
+        if !std::mem::replace(&mut self.reported, true) {
+            log::error!("{}", self.complaint());
         }
+    }
+
+    fn complaint(&self) -> String {
         let handlers = self.threads.iter().filter_map(|doing| match doing {
             Some(Doing::Handler { method, called }) => Some((called, method)),
             _ => None,
         });
         let oldest = match handlers.min_by_key(|(called, _)| *called) {
             Some((called, method)) => format!("the oldest is in {method}, called {:?} ago", called.elapsed()),
-            None => "all in callbacks of on_reply".to_owned(),
+            None => "all are in callbacks of on_reply".to_owned(),
         };
-        log::error!("all {max_threads} threads of a node are busy, and further calls wait: {oldest}");
+        format!("all {} threads of a node are busy, and further calls wait: {oldest}", self.threads.len())
     }
 }
 
@@ -248,5 +251,162 @@ impl Drop for Thread {
         let mut state = self.pool.state.lock();
         state.called = false;
         state.threads[self.number] = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, Receiver, Sender};
+
+    use super::*;
+    use crate::RpcError;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    struct Bench {
+        pool: Arc<Pool>,
+        started: Receiver<u32>,
+        sender: Sender<u32>,
+    }
+
+    impl Bench {
+        fn new(max_threads: usize) -> Self {
+            let (sender, started) = mpsc::channel();
+            let pool = Arc::new(Pool::new(Arc::new(Threads), max_threads, Duration::ZERO));
+            pool.attach();
+            Bench { pool, started, sender }
+        }
+
+        /// Submits a job that says it has started and then runs until the sender returned is dropped.
+        fn submit(&self, job: u32) -> Sender<()> {
+            let (end, until_end) = mpsc::channel();
+            let started = self.sender.clone();
+            let run = move |_| {
+                started.send(job).unwrap();
+                until_end.recv().unwrap_err();
+            };
+            self.pool.submit(Job::Callback(Box::new(run), Err(RpcError::Lost)));
+            end
+        }
+
+        fn until_started(&self) -> u32 {
+            self.started.recv_timeout(SOON).expect("a job starts")
+        }
+
+        fn threads(&self) -> usize {
+            self.pool.state.lock().threads.iter().flatten().count()
+        }
+
+        fn until(&self, what: impl Fn(&State) -> bool) {
+            let start = Instant::now();
+            while !what(&self.pool.state.lock()) {
+                assert!(start.elapsed() < SOON);
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    #[test]
+    fn blocked_jobs_each_get_a_thread() {
+        let bench = Bench::new(100);
+        let jobs: Vec<_> = (0..50).map(|job| bench.submit(job)).collect();
+        let mut started: Vec<_> = (0..50).map(|_| bench.until_started()).collect();
+        started.sort_unstable();
+        assert_eq!(started, (0..50).collect::<Vec<_>>());
+        assert_eq!(bench.threads(), 50);
+        drop(jobs);
+    }
+
+    #[test]
+    fn the_thread_that_went_to_sleep_last_is_reused() {
+        let bench = Bench::new(100);
+        let (first, second) = (bench.submit(1), bench.submit(2));
+        bench.until_started();
+        bench.until_started();
+        drop(first);
+        bench.until(|state| state.idle.len() == 1);
+        drop(second);
+        bench.until(|state| state.idle.len() == 2);
+        let last = Arc::clone(&bench.pool.state.lock().idle[1]);
+        let third = bench.submit(3);
+        bench.until_started();
+        assert_eq!(bench.threads(), 2);
+        assert!(!bench.pool.state.lock().idle.iter().any(|sleeper| Arc::ptr_eq(sleeper, &last)));
+        drop(third);
+    }
+
+    #[test]
+    fn at_the_cap_jobs_wait_their_turn() {
+        let bench = Bench::new(2);
+        let (first, second) = (bench.submit(1), bench.submit(2));
+        assert_eq!(bench.until_started() + bench.until_started(), 3);
+        assert!(!bench.pool.state.lock().reported);
+        let (third, fourth) = (bench.submit(3), bench.submit(4));
+        assert!(bench.pool.state.lock().reported);
+        assert!(bench.started.try_recv().is_err());
+        drop(first);
+        assert_eq!(bench.until_started(), 3);
+        drop(second);
+        assert_eq!(bench.until_started(), 4);
+        assert_eq!(bench.threads(), 2);
+        drop((third, fourth));
+        bench.until(|state| state.idle.len() == 2 && !state.reported);
+    }
+
+    #[test]
+    fn the_complaint_names_the_oldest_handler() {
+        static OLD: Method = Method::new::<u8, u8>("kv", "get");
+        static NEW: Method = Method::new::<u8, u8>("kv", "put");
+        let now = Instant::now();
+        let handler = |method, called| Some(Doing::Handler { method, called });
+        let threads = vec![
+            Some(Doing::Callback),
+            handler(&NEW, now),
+            handler(&OLD, now - Duration::from_secs(3)),
+            Some(Doing::Waiting),
+        ];
+        let mut state = State { threads, ..State::default() };
+        let text = state.complaint();
+        assert!(text.starts_with("all 4 threads of a node are busy"), "{text}");
+        assert!(text.contains("the oldest is in kv.get, called 3"), "{text}");
+        state.threads.truncate(1);
+        assert!(state.complaint().ends_with("all are in callbacks of on_reply"));
+    }
+
+    #[test]
+    fn a_panicking_job_costs_no_thread() {
+        let bench = Bench::new(1);
+        bench.pool.submit(Job::Callback(Box::new(|_| panic!("on purpose")), Err(RpcError::Lost)));
+        let job = bench.submit(1);
+        assert_eq!(bench.until_started(), 1);
+        drop(job);
+    }
+
+    #[test]
+    fn without_users_threads_end_and_yet_jobs_run() {
+        let bench = Bench::new(10);
+        drop(bench.submit(1));
+        bench.until_started();
+        bench.until(|state| state.idle.len() == 1);
+        bench.pool.detach();
+        bench.until(|state| state.threads.iter().all(Option::is_none));
+        let job = bench.submit(2);
+        assert_eq!(bench.until_started(), 2);
+        drop(job);
+        bench.until(|state| state.threads.iter().all(Option::is_none));
+    }
+
+    /// A node that is gone starts no threads.
+    #[test]
+    fn a_thread_that_is_never_started_leaves_nothing_behind() {
+        struct Gone;
+        impl Spawn for Gone {
+            fn spawn(&self, _: String, _: Box<dyn FnOnce() + Send>) {}
+        }
+        let pool = Arc::new(Pool::new(Arc::new(Gone), 10, Duration::ZERO));
+        pool.submit(Job::Callback(Box::new(|_| ()), Err(RpcError::Lost)));
+        let state = pool.state.lock();
+        assert_eq!(state.threads.iter().flatten().count(), 0);
+        assert!(!state.called);
     }
 }

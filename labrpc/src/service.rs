@@ -12,10 +12,12 @@ pub(crate) type Outcome = Result<Vec<u8>>;
 
 pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
+type Code<T> = Box<dyn Fn(&[u8], Limits) -> T + Send + Sync>;
+
 /// The code behind one procedure: from encoded arguments to the encoded reply.
 pub(crate) enum Handler {
-    Plain(Box<dyn Fn(&[u8], Limits) -> Outcome + Send + Sync>),
-    Async(Box<dyn Fn(&[u8], Limits) -> Result<ReplyFuture> + Send + Sync>),
+    Plain(Code<Outcome>),
+    Async(Code<Result<ReplyFuture>>),
 }
 
 /// The procedures of one service and the code behind them, to be [added](crate::Server::add) to a server.

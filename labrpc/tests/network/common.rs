@@ -75,7 +75,8 @@ impl Gates {
         }
     }
 
-    fn pass(&self, number: u64) {
+    /// Waits until the gate is open.
+    pub(crate) fn pass(&self, number: u64) {
         let mut state = self.state.lock();
         state.waiting += 1;
         self.changed.notify_all();
@@ -165,11 +166,7 @@ impl Spawn for Node {
 
 impl Node {
     pub(crate) fn until_no_threads(&self) {
-        let start = Instant::now();
-        while self.alive.load(SeqCst) > 0 {
-            assert!(start.elapsed() < SOON, "{} threads are left", self.alive.load(SeqCst));
-            thread::sleep(Duration::from_millis(1));
-        }
+        until(|| self.alive.load(SeqCst) == 0);
     }
 }
 
@@ -232,4 +229,13 @@ pub(crate) fn timed<T>(f: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let result = f();
     (result, start.elapsed())
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < SOON * 10, "it does not come true");
+        thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -3,3 +3,10 @@
 
 mod calls;
 mod common;
+mod death;
+mod errors;
+mod fates;
+mod faults;
+mod futures;
+mod recorder;
+mod threads;
