@@ -27,18 +27,14 @@ pub struct Options {
     pub configurations: u64,
     /// The longest time to search, or `None` for no limit. With a limit the verdict may depend on the machine.
     pub time: Option<Duration>,
-    /// The most threads to use; one spawns none.
-    pub threads: NonZero<usize>,
+    /// The most threads to use, or `None` for as many as there are cores. One spawns none.
+    pub threads: Option<NonZero<usize>>,
 }
 
 impl Default for Options {
     /// Ten million configurations (about a gigabyte and ten seconds at worst), no limit in time, all cores.
     fn default() -> Self {
-        Options {
-            configurations: 10_000_000,
-            time: None,
-            threads: std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
-        }
+        Options { configurations: 10_000_000, time: None, threads: None }
     }
 }
 
@@ -72,7 +68,12 @@ pub fn check<M: Model>(model: &M, history: &History<M::Input, M::Output>, option
     let parts = split(model, history.operations(), &ranks);
     let jobs: Vec<Job<'_>> =
         parts.into_iter().map(|part| Job { procedure: model.procedure(part), outcome: None }).collect();
-    let threads = if history.len() < WORTH_THREADS { 1 } else { options.threads.get() };
+    // Asking the system for its cores takes longer than checking a short history.
+    let threads = match options.threads {
+        _ if history.len() < WORTH_THREADS => 1,
+        Some(threads) => threads.get(),
+        None => std::thread::available_parallelism().map_or(1, NonZero::get),
+    };
     match run(jobs, options.configurations, deadline, threads) {
         Err(unknown) => Verdict::Unknown(unknown),
         Ok(Decided::Violation(violation)) => Verdict::Violation(violation),

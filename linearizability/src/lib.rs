@@ -28,6 +28,7 @@ mod bits;
 mod check;
 mod general;
 mod history;
+mod kv;
 mod model;
 pub mod models;
 mod part;

@@ -140,6 +140,10 @@ impl<M: Machine> Search<M> {
         }
     }
 
+    pub(crate) fn machine(&self) -> &M {
+        &self.machine
+    }
+
     /// Goes on until decided or the slice runs out. Not to be called again once decided.
     pub(crate) fn run(&mut self, slice: &mut Slice) -> Outcome {
         if !self.started {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::history::History;
+use crate::kv::KvProcedure;
 use crate::model::Model;
+use crate::part::Part;
+use crate::procedure::Procedure;
 use crate::recorder::{ClientLog, Recorder};
 use crate::text::{Pooled, Text, TextPool, common_prefix};
 
@@ -134,6 +137,10 @@ impl Model for KvStore {
             (_, 0) => format!("only the first {same} bytes; before, {} followed", tail(before)),
             _ => format!("after {same} equal bytes {}; before, {}", tail(after), tail(before)),
         })
+    }
+
+    fn procedure<'a>(&'a self, part: Part<'a, KvInput, Text>) -> Box<dyn Procedure + 'a> {
+        Box::new(KvProcedure::new(part))
     }
 }
 

@@ -1,0 +1,202 @@
+//! A violation in one sentence, in the words of someone who wrote the store.
+
+use crate::models::KvInput;
+use crate::part::Part;
+use crate::text::{Text, common_prefix};
+
+use super::{Flaw, INITIAL, Op};
+
+/// How much of a value a sentence shows.
+const SHOWN: usize = 32;
+
+type KvPart<'a> = Part<'a, KvInput, Text>;
+
+/// The title and the sentence for a flaw.
+pub(super) fn sentence(part: &KvPart<'_>, ops: &[Op<'_>], flaw: &Flaw) -> (&'static str, String) {
+    let name = |op: u32| name(part, op);
+    let value =
+        |op: u32| part.operation(op as usize).output().map_or_else(String::new, |v| v.abridged(SHOWN));
+    match *flaw {
+        Flaw::Answered(op) => (
+            "a write answered something",
+            format!("{} returned {}; a write returns nothing", name(op), value(op)),
+        ),
+        Flaw::Unwritten { read, offset } => (
+            "read a value nobody wrote",
+            format!(
+                "{} returned a value with {} at byte {offset}, which nobody wrote there",
+                name(read),
+                rest(part, read, offset),
+            ),
+        ),
+        Flaw::Twice { read, write } => (
+            "the same append applied twice",
+            format!(
+                "{} returned a value that contains {} twice: it was applied twice",
+                name(read),
+                name(write)
+            ),
+        ),
+        Flaw::Fork { reads: [a, b] } => ("split brain", {
+            let (x, y) = (text(part, a), text(part, b));
+            let same = common_prefix(&x, &y);
+            format!(
+                "two reads disagree about the order of writes: after {} {} read {} where {} read {}",
+                bytes(same),
+                name(a),
+                Text::from(&x[same..]).abridged(SHOWN),
+                name(b),
+                Text::from(&y[same..]).abridged(SHOWN),
+            )
+        }),
+        Flaw::TwoBases { reads: [a, b], write } => (
+            "an append seen after two different puts",
+            format!(
+                "{} was seen by {} and by {} after different puts, but happened only once",
+                name(write),
+                name(a),
+                name(b)
+            ),
+        ),
+        Flaw::NoBase { read } => (
+            "stale read",
+            format!(
+                "{} returned {}, but every write that value can start with was certainly overwritten before the get was \
+                 called, or was called only after it returned",
+                name(read),
+                value(read),
+            ),
+        ),
+        Flaw::NoWrite { read, offset } => (
+            "read a write that was over, or to come",
+            format!(
+                "{} returned a value with {} at byte {offset}, but each write of that was certainly overwritten by then, \
+                 is seen elsewhere, or was called only later",
+                name(read),
+                rest(part, read, offset),
+            ),
+        ),
+        Flaw::Chain { first, second } => chain(part, ops, first, second),
+        Flaw::Inside { span, intruder, bases, crossing } => {
+            inside(part, ops, span, intruder, bases, crossing)
+        }
+    }
+}
+
+/// The values say `first` came before `second`, but `second` returned before `first` was called.
+fn chain(part: &KvPart<'_>, ops: &[Op<'_>], first: u32, second: u32) -> (&'static str, String) {
+    let (a, b) = (name(part, first), name(part, second));
+    match (ops[first as usize].is_write(), ops[second as usize].is_write()) {
+        (true, false) => (
+            "read from the future",
+            format!("{b} had returned, with the effect of {a} in its value, before that was called"),
+        ),
+        (false, true) => {
+            ("stale read", format!("{a} misses {b}, although that had returned before the get was called"))
+        }
+        (false, false) => ("stale read", {
+            let (older, newer) = (text(part, first), text(part, second));
+            let same = common_prefix(&older, &newer);
+            format!(
+                "{a} misses {}, which {b} had already returned (after {} they share) before the former was called",
+                Text::from(&newer[same..]).abridged(SHOWN),
+                bytes(same),
+            )
+        }),
+        (true, true) => (
+            "writes in the wrong order",
+            format!(
+                "in the values read {a} comes before {b}, although the latter had returned before the former was called"
+            ),
+        ),
+    }
+}
+
+fn inside(
+    part: &KvPart<'_>,
+    ops: &[Op<'_>],
+    span: [u32; 2],
+    intruder: [u32; 2],
+    bases: [u32; 2],
+    crossing: bool,
+) -> (&'static str, String) {
+    let outer = base(part, bases[0]);
+    if !crossing && intruder[0] == intruder[1] && ops[intruder[0] as usize].is_write() {
+        let lost = name(part, intruder[0]);
+        let before = match span[0] {
+            INITIAL => "from the start".to_string(),
+            op => format!("before it ({} had returned)", name(part, op)),
+        };
+        return (
+            "an acknowledged write vanished",
+            format!(
+                "{lost} was called and returned while the value was the one that goes back to {outer}: that was there {before} and \
+                 still there after it ({} was called later)",
+                name(part, span[1]),
+            ),
+        );
+    }
+    let inner = base(part, bases[1]);
+    let seen = match span[0] {
+        INITIAL => String::new(),
+        op => format!("{} had returned, ", name(part, op)),
+    };
+    (
+        "the value went A, B, A",
+        format!(
+            "the value that goes back to {outer} and the one that goes back to {inner} alternate: {seen}then {} was called, \
+             {} had returned, and only then {} was called",
+            name(part, intruder[1]),
+            name(part, intruder[0]),
+            name(part, span[1]),
+        ),
+    )
+}
+
+/// The sentence for a dead end of the search.
+pub(super) fn stuck(part: &KvPart<'_>, at: u32) -> (&'static str, String) {
+    let answer = match part.operation(at as usize).output() {
+        Some(value) if !ops_is_write(part, at) => format!(" (which returned {})", value.abridged(SHOWN)),
+        _ => String::new(),
+    };
+    (
+        "no order explains it",
+        format!("{}{answer} has no place in any order of the operations before it", name(part, at)),
+    )
+}
+
+fn ops_is_write(part: &KvPart<'_>, op: u32) -> bool {
+    !matches!(part.operation(op as usize).input, KvInput::Get { .. })
+}
+
+/// "client 3's append "x" (#17)"
+fn name(part: &KvPart<'_>, op: u32) -> String {
+    let id = part.id(op as usize);
+    let op = part.operation(op as usize);
+    let what = match &op.input {
+        KvInput::Get { .. } => "get".to_string(),
+        KvInput::Put { value, .. } => format!("put {}", value.abridged(SHOWN)),
+        KvInput::Append { value, .. } => format!("append {}", value.abridged(SHOWN)),
+    };
+    format!("client {}'s {what} (#{id})", op.client)
+}
+
+fn base(part: &KvPart<'_>, op: u32) -> String {
+    if op == INITIAL { "the initial value".into() } else { name(part, op) }
+}
+
+fn text(part: &KvPart<'_>, op: u32) -> Text {
+    part.operation(op as usize).output().cloned().unwrap_or_else(|| Text::from(""))
+}
+
+/// What a value goes on with at an offset.
+fn rest(part: &KvPart<'_>, read: u32, offset: usize) -> String {
+    let text = text(part, read);
+    // A token may end inside a character of another; then the character is shown whole.
+    let start = (0..=offset.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    Text::from(&text[start..]).abridged(SHOWN)
+}
+
+fn bytes(count: usize) -> String {
+    if count == 1 { "1 byte".into() } else { format!("{count} bytes") }
+}
