@@ -37,7 +37,8 @@ use crate::{DecodeError, DecodeStream, EncodeError, wire};
 ///
 /// let bytes = SMALL.encode("raft")?;
 /// assert_eq!(SMALL.decode::<String>(&bytes)?, "raft");
-/// assert_eq!(SMALL.decode::<String>(&[0; 17]), Err(DecodeError::TooLarge { offset: 0, limit: 16 }));
+/// let bytes = labcodec::encode("more than eight letters")?;
+/// assert_eq!(SMALL.decode::<String>(&bytes), Err(DecodeError::TooLarge { offset: 0, limit: 16 }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +94,6 @@ impl Limits {
     /// [`decode`](crate::decode()) within these limits.
     #[inline]
     pub fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, DecodeError> {
-        if bytes.len() > self.max_bytes {
-            return Err(DecodeError::TooLarge { offset: 0, limit: self.max_bytes });
-        }
         let (value, end) = wire::decode_at(self, bytes, 0)?;
         match bytes.len() - end {
             0 => Ok(value),

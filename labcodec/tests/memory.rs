@@ -102,6 +102,11 @@ fn decoding_stays_within_four_times_the_limit() {
     println!("Nested: {peak}");
     assert!(peak > 2 << 20 && peak <= 8 * RESERVED, "{peak}");
 
+    // A promise with nothing behind it reserves nothing.
+    let (result, peak) = peak_of(|| Limits::new().decode::<Vec<u64>>(&u64::MAX.to_le_bytes()).map(drop));
+    assert!(matches!(result, Err(DecodeError::Truncated { .. })), "{result:?}");
+    assert!(peak < 4096, "{peak}");
+
     // One string longer than the limit is refused before it is copied.
     let long = labcodec::encode(&"x".repeat(MAX_MEMORY[0])).unwrap();
     let (result, peak) =
