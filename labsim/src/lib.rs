@@ -6,16 +6,29 @@ mod sim;
 #[cfg(simulated)]
 mod sim;
 
+mod build_id;
+#[cfg(target_os = "linux")]
+mod child;
+mod env;
 pub mod node;
 mod options;
+mod real_time;
 mod report;
+#[cfg(target_os = "linux")]
+mod seeds;
+#[cfg(target_os = "linux")]
+mod slots;
+mod test;
+mod wire;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+pub use env::{KnobError, Knobs};
 pub use options::{Handover, Options, Schedule};
 pub use report::{Failure, PanicNote, Report, ThreadDump};
 pub use sim::Alloc;
+pub use test::{Run, Test, name_of};
 
 /// Runs `f` as the first thread of a simulated run, on this process, and waits for its end.
 ///

@@ -7,8 +7,9 @@ use super::runtime::Runtime;
 use super::scheduler::{Nanos, Scheduler, State, ThreadId};
 use crate::report::ThreadDump;
 
-/// Frames that say how a thread was started, how it was stopped, or how the stack was taken.
-const PLUMBING: [&str; 17] = [
+/// Names of frames that say how a thread was started, how it was stopped, or how the stack was taken: asked only
+/// where the executable has no line tables.
+const PLUMBING: [&str; 14] = [
     "labsim::",
     "<labsim::",
     "std::",
@@ -17,49 +18,81 @@ const PLUMBING: [&str; 17] = [
     "<core::",
     "alloc::",
     "<alloc::",
-    "parking_lot_core::",
-    "<parking_lot_core::",
-    "test::",
+    "parking_lot",
+    "<parking_lot",
     "__",
     "_start",
     "start_thread",
     "clone",
-    "syscall",
-    "<unknown>",
 ];
 
 /// Frames shown of one stack.
 const FRAMES_MAX: usize = 24;
 
-/// The user's part of a stack, innermost first: his own frames, and the one call of a library, such as
-/// `std::thread::sleep`, that he made last.
+/// The user's part of a stack, innermost first: his own frames, and the call of a library that he made last,
+/// such as `std::thread::sleep`.
 pub(crate) fn user_frames(stack: &Backtrace) -> Vec<String> {
-    trim(&stack.to_string())
+    let directory = std::env::current_dir().unwrap_or_default();
+    trim(&stack.to_string(), &directory.to_string_lossy())
 }
 
-fn trim(text: &str) -> Vec<String> {
-    let frames = parse(text);
-    let hidden = |name: &str| PLUMBING.iter().any(|prefix| name.starts_with(prefix));
-    let Some(first) = frames.iter().position(|(name, _)| !hidden(name)) else { return Vec::new() };
-    let called = frames[..first].iter().rev().take(1).filter(|(name, _)| !name.starts_with("labsim::"));
-    let rest = frames[first..].iter().filter(|(name, _)| !hidden(name));
-    let show = |(name, place): &(String, String)| {
-        if place.is_empty() { name.clone() } else { format!("{name} at {place}") }
-    };
-    called.chain(rest).take(FRAMES_MAX).map(show).collect()
+/// `directory` is what `./` stands for in places.
+fn trim(text: &str, directory: &str) -> Vec<String> {
+    let frames = parse(text, directory);
+    let placed = frames.iter().any(|frame| !frame.place.is_empty());
+    let users = |frame: &&Frame| if placed { frame.is_in_users_source() } else { !frame.is_plumbing() };
+    let Some(first) = frames.iter().position(|frame| users(&frame)) else { return Vec::new() };
+    let called = first.checked_sub(1).map(|at| &frames[at]).filter(|frame| !frame.is_ours());
+    let rest = frames[first..].iter().filter(users);
+    called.into_iter().chain(rest).take(FRAMES_MAX).map(Frame::show).collect()
 }
 
-/// Name and place of each frame of a printed backtrace.
-fn parse(text: &str) -> Vec<(String, String)> {
-    let mut frames: Vec<(String, String)> = Vec::new();
+#[derive(Debug)]
+struct Frame {
+    name: String,
+    /// `file:line:column`, absolute; empty if unknown.
+    place: String,
+}
+
+impl Frame {
+    fn is_ours(&self) -> bool {
+        const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
+        self.place.starts_with(SOURCES) || self.name.starts_with("labsim::")
+    }
+
+    fn is_in_users_source(&self) -> bool {
+        let elsewhere = ["/rustc/", "/registry/src/", "/library/std/", "/library/core/", "/library/alloc/"];
+        // The C library's own line tables have relative places.
+        self.place.starts_with('/')
+            && !self.is_ours()
+            && !elsewhere.iter().any(|part| self.place.contains(part))
+    }
+
+    fn is_plumbing(&self) -> bool {
+        PLUMBING.iter().any(|prefix| self.name.starts_with(prefix))
+    }
+
+    fn show(&self) -> String {
+        let place = ["/registry/src/", "/library/"].iter().find_map(|part| self.place.split_once(part));
+        match place.map_or(self.place.as_str(), |(_, rest)| rest) {
+            "" => self.name.clone(),
+            place => format!("{} at {place}", self.name),
+        }
+    }
+}
+
+/// The frames of a printed backtrace.
+fn parse(text: &str, directory: &str) -> Vec<Frame> {
+    let mut frames: Vec<Frame> = Vec::new();
     for line in text.lines().map(str::trim_start) {
         if let Some(place) = line.strip_prefix("at ") {
             if let Some(frame) = frames.last_mut() {
-                frame.1 = place.to_owned();
+                let here = place.strip_prefix("./").filter(|rest| !rest.starts_with("nptl/"));
+                frame.place = here.map_or_else(|| place.to_owned(), |rest| format!("{directory}/{rest}"));
             }
         } else if let Some((number, name)) = line.split_once(": ") {
             if number.bytes().all(|b| b.is_ascii_digit()) {
-                frames.push((name.to_owned(), String::new()));
+                frames.push(Frame { name: name.to_owned(), place: String::new() });
             }
         }
     }
@@ -115,22 +148,34 @@ mod tests {
 
     #[test]
     fn a_stack_shows_the_call_that_waits_and_the_users_frames() {
-        let text = "   0: std::backtrace::Backtrace::create
-   1: labsim::sim::runtime::Inside::wait
-             at ./labsim/src/sim/runtime.rs:10:5
-   2: std::sys::pal::unix::futex::futex_wait
-   3: std::sync::poison::condvar::Condvar::wait
-   4: raft::Raft::apply_loop
+        let sources = env!("CARGO_MANIFEST_DIR");
+        let text = format!(
+            "   0: std::backtrace::Backtrace::create
+   1: wait
+             at {sources}/src/sim/runtime.rs:10:5
+   2: futex_wait
+             at /rustc/59807/library/std/src/sys/futex.rs:72:9
+   3: send<u32>
+             at /home/s/.cargo/registry/src/index-1949/crossbeam-channel-0.5.17/src/channel.rs:442:46
+   4: apply_loop
              at ./raft/src/raft.rs:42:13
-   5: core::ops::function::FnOnce::call_once
-   6: std::sys::thread::unix::Thread::new::thread_start
-   7: start_thread
-";
+   5: call_once
+             at /rustc/59807/library/core/src/ops/function.rs:250:5
+   6: start_thread
+             at ./nptl/pthread_create.c:442:8
+"
+        );
         let shown = [
-            "std::sync::poison::condvar::Condvar::wait",
-            "raft::Raft::apply_loop at ./raft/src/raft.rs:42:13",
+            "send<u32> at index-1949/crossbeam-channel-0.5.17/src/channel.rs:442:46",
+            "apply_loop at /home/s/labs/raft/src/raft.rs:42:13",
         ];
-        assert_eq!(trim(text), shown);
-        assert_eq!(trim("   0: std::backtrace::Backtrace::create\n"), Vec::<String>::new());
+        assert_eq!(trim(&text, "/home/s/labs"), shown);
+    }
+
+    #[test]
+    fn without_line_tables_names_decide() {
+        let text = "   0: std::thread::sleep\n   1: raft::tick\n   2: start_thread\n";
+        assert_eq!(trim(text, "/"), ["std::thread::sleep", "raft::tick"]);
+        assert_eq!(trim("   0: std::backtrace::Backtrace::create\n", "/"), Vec::<String>::new());
     }
 }

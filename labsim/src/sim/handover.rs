@@ -189,9 +189,12 @@ impl Baton {
         unsafe { labsim_exchange(self.context.get(), next.context.get()) }
     }
 
-    /// Fast: the first thread is the runner's own and lends nothing.
-    pub(super) fn be_runner(&self) {
-        self.ready.store(1, Ordering::Release);
+    /// The first thread of a run has its turn without being given it. Fast: its kernel thread is the runner and
+    /// lends nothing, so others may come back to it at any time.
+    pub(super) fn be_first(&self, kind: Kind) {
+        if kind == Kind::Fast {
+            self.ready.store(1, Ordering::Release);
+        }
     }
 
     fn await_turn(&self) {

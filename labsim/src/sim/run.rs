@@ -69,7 +69,7 @@ fn choose(wanted: Handover) -> Kind {
 }
 
 /// Whether a debugger is attached: exchanged FS bases confuse it.
-fn debugged() -> bool {
+pub(crate) fn debugged() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|pid| pid.trim() != "0"))
 }

@@ -259,7 +259,7 @@ impl Inside {
     /// On the first thread of a run, which needs no hand-over to start.
     pub(super) fn first(&self) {
         self.runtime().runner.store(raw::thread_id(), Ordering::Relaxed);
-        self.thread.baton.be_runner();
+        self.thread.baton.be_first(self.runtime().kind);
         let next = self.scheduler().next();
         assert_eq!(next, Ok(self.thread.id), "the first thread is alone");
     }

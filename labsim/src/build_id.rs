@@ -1,0 +1,18 @@
+//! Which build of the test binary this is: a seed replays with the same build only.
+
+use std::sync::OnceLock;
+
+/// Eight hex digits over the bytes of the executable; zeros if it cannot be read. Some 10 ms the first time, so
+/// asked only where a failure is reported or a build was named.
+pub(crate) fn build_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| {
+        let bytes = std::env::current_exe().and_then(std::fs::read).unwrap_or_default();
+        let hash = bytes.chunks(8).fold(bytes.len() as u64, |hash, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(27)
+        });
+        format!("{:08x}", (hash ^ (hash >> 32)) as u32)
+    })
+}

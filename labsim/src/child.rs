@@ -1,0 +1,273 @@
+//! One run in a fresh process: the same test binary, told to run the one test, and what becomes of it.
+//!
+//! Nothing outlives the test: the child dies with the thread that started it, and its process group with it.
+//! Address randomisation is off in the child where the system allows that.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::wire::Finished;
+
+/// Names the test, the seed and where to write, to the process that is to run it.
+const VARIABLE: &str = "LABSIM_CHILD";
+/// Leaves address randomisation on, to show that what must not depend on it does not.
+const KEEP_RANDOMIZATION: &str = "LABSIM_KEEP_RANDOMIZATION";
+/// Output kept of one child.
+const OUTPUT_MAX: usize = 8 << 20;
+/// After its time limit a child has this long to say so itself, with the stack of what ran.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the child is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Task {
+    pub(crate) test: String,
+    pub(crate) seed: u64,
+    pub(crate) record: bool,
+}
+
+/// What became of a child.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) finished: Result<Finished, String>,
+    /// Everything it wrote to standard output and standard error, in order.
+    pub(crate) output: String,
+}
+
+/// The child's end: what to do and where to write.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) task: Task,
+    output: RawFd,
+    result: RawFd,
+}
+
+impl Order {
+    /// What this process was started for; `None` if it is no child.
+    pub(crate) fn received() -> Option<Order> {
+        let text = std::env::var(VARIABLE).ok()?;
+        let mut parts = text.splitn(5, ' ');
+        let mut number = || parts.next()?.parse::<u64>().ok();
+        let [output, result, seed, record] = [number()?, number()?, number()?, number()?];
+        let test = parts.next()?.to_owned();
+        let task = Task { test, seed, record: record != 0 };
+        Some(Order { task, output: output as RawFd, result: result as RawFd })
+    }
+
+    /// Lets everything written from here on go to the parent; what the test harness wrote before does not.
+    pub(crate) fn take_output(&self) {
+        let _ = io::stdout().flush();
+        // SAFETY: both are open: the parent made the one, every process starts with the other.
+        unsafe {
+            libc::dup2(self.output, libc::STDOUT_FILENO);
+            libc::dup2(self.output, libc::STDERR_FILENO);
+            libc::close(self.output);
+        }
+    }
+
+    /// Reports and ends the process, at once: other threads are in the midst of things.
+    pub(crate) fn answer(self, finished: &Finished) -> ! {
+        let _ = io::stdout().flush();
+        // SAFETY: the parent made it for us alone.
+        let mut result = unsafe { File::from_raw_fd(self.result) };
+        let written = result.write_all(&finished.encode());
+        // SAFETY: no arguments to speak of.
+        unsafe { libc::_exit(i32::from(written.is_err())) }
+    }
+}
+
+/// Runs `task` in a child and waits for it; real time is limited to `wall_max` and some grace.
+pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
+    let (output, output_of_child) = pipe()?;
+    let (result, result_of_child) = pipe()?;
+    let order = format!(
+        "{} {} {} {} {}",
+        output_of_child.as_raw_fd(),
+        result_of_child.as_raw_fd(),
+        task.seed,
+        u8::from(task.record),
+        task.test
+    );
+    let inherited = [output_of_child.as_raw_fd(), result_of_child.as_raw_fd()];
+    let randomize = std::env::var_os(KEEP_RANDOMIZATION).is_some();
+    // SAFETY: no arguments.
+    let parent = unsafe { libc::getpid() };
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["--exact", &task.test, "--nocapture", "--test-threads=1", "--include-ignored"])
+        .env(VARIABLE, order)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(output_of_child.try_clone()?);
+    // SAFETY: between fork and exec only system calls.
+    unsafe { command.pre_exec(move || prepare(parent, inherited, randomize)) };
+    let mut child = command.spawn()?;
+    drop((output_of_child, result_of_child));
+    let collected = collect(&child, output, result, Instant::now() + wall_max + GRACE);
+    // Whatever the child has started goes with it.
+    kill_group(&child);
+    let status = child.wait()?;
+    let Collected { output, result, late } = collected?;
+    let output = output.into_text();
+    let finished = match Finished::decode(&result.bytes) {
+        Some(finished) if !late => Ok(finished),
+        _ => Err(why(status, late, &output, wall_max)),
+    };
+    Ok(Ended { finished, output })
+}
+
+/// In the child, before it becomes the test binary.
+fn prepare(parent: libc::pid_t, inherited: [RawFd; 2], randomize: bool) -> io::Result<()> {
+    // SAFETY: plain system calls on this process.
+    unsafe {
+        libc::setpgid(0, 0);
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid() != parent {
+            // The parent died before it could take us along.
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if !randomize {
+            // May be refused; then heap and stacks of run threads lie where they should all the same.
+            libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
+        }
+        for fd in inherited {
+            libc::fcntl(fd, libc::F_SETFD, 0);
+        }
+    }
+    Ok(())
+}
+
+/// Reading end and writing end, both closed by exec.
+fn pipe() -> io::Result<(File, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: writes two descriptors, which then are ours alone.
+    unsafe {
+        if libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((File::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
+    }
+}
+
+fn kill_group(child: &Child) {
+    // SAFETY: the group was made for this child, which was not yet waited for.
+    unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
+}
+
+/// What one pipe gave so far.
+#[derive(Debug, Default)]
+struct Stream {
+    bytes: Vec<u8>,
+    dropped: usize,
+    ended: bool,
+}
+
+impl Stream {
+    /// Reads what is there.
+    fn read_some(&mut self, from: &mut File, max: usize) {
+        let mut buffer = [0; 64 << 10];
+        match from.read(&mut buffer) {
+            Ok(0) => self.ended = true,
+            Ok(n) => {
+                let keep = n.min(max.saturating_sub(self.bytes.len()));
+                self.bytes.extend_from_slice(&buffer[..keep]);
+                self.dropped += n - keep;
+            }
+            Err(error) => self.ended = error.kind() != io::ErrorKind::Interrupted,
+        }
+    }
+
+    fn into_text(self) -> String {
+        let mut text = String::from_utf8_lossy(&self.bytes).into_owned();
+        if self.dropped > 0 {
+            text += &format!("\n[{} more bytes of output are not shown]\n", self.dropped);
+        }
+        text
+    }
+}
+
+struct Collected {
+    output: Stream,
+    result: Stream,
+    late: bool,
+}
+
+/// Reads both pipes until the child has ended or the deadline has passed.
+fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant) -> io::Result<Collected> {
+    let mut got = Collected { output: Stream::default(), result: Stream::default(), late: false };
+    // SAFETY: our child, not yet waited for; the descriptor is ours.
+    let process = unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, child.id() as libc::pid_t, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd as RawFd)
+    };
+    let mut ended = false;
+    loop {
+        let left = if ended { Duration::ZERO } else { deadline.saturating_duration_since(Instant::now()) };
+        let watch = |fd: RawFd, unless: bool| libc::pollfd {
+            fd: if unless { -1 } else { fd },
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let mut polled = [
+            watch(output.as_raw_fd(), got.output.ended),
+            watch(result.as_raw_fd(), got.result.ended),
+            watch(process.as_raw_fd(), ended),
+        ];
+        let timeout = left.as_millis().min(i32::MAX as u128) as i32 + i32::from(!left.is_zero());
+        // SAFETY: three entries.
+        let ready = unsafe { libc::poll(polled.as_mut_ptr(), 3, timeout) };
+        if ready == 0 {
+            // After the end: the pipes are empty, though something may still hold them open.
+            got.late = !ended;
+            return Ok(got);
+        }
+        let [from_output, from_result, from_process] = polled.map(|fd| ready > 0 && fd.revents != 0);
+        if from_output {
+            got.output.read_some(&mut output, OUTPUT_MAX);
+        }
+        if from_result {
+            got.result.read_some(&mut result, usize::MAX);
+        }
+        ended |= from_process;
+        if ended && got.output.ended && got.result.ended {
+            return Ok(got);
+        }
+    }
+}
+
+/// Why a child gave no result.
+fn why(status: ExitStatus, late: bool, output: &str, wall_max: Duration) -> String {
+    if late {
+        return format!("the run did not end within {wall_max:?} of real time, and did not answer");
+    }
+    let Some(signal) = status.signal() else {
+        let code = status.code().unwrap_or_default();
+        return match code {
+            0 => {
+                "the test's process ended before the test: something called `process::exit(0)`, or the test \
+                  binary has no test of this name"
+                    .into()
+            }
+            code => format!(
+                "the test's process ended before the test, with exit code {code}: something called `process::exit`"
+            ),
+        };
+    };
+    match signal {
+        libc::SIGABRT if output.contains("has overflowed its stack") => "stack overflow (SIGABRT)".into(),
+        libc::SIGABRT if output.contains("memory allocation of") => "out of memory (SIGABRT)".into(),
+        libc::SIGABRT => "the process aborted (SIGABRT)".into(),
+        libc::SIGSEGV => "invalid memory access (SIGSEGV)".into(),
+        libc::SIGBUS => "invalid memory access (SIGBUS)".into(),
+        libc::SIGILL => "invalid instruction (SIGILL)".into(),
+        libc::SIGFPE => "arithmetic fault (SIGFPE)".into(),
+        libc::SIGKILL => "killed (SIGKILL): by the system for want of memory, or by hand".into(),
+        other => format!("the process was ended by signal {other}"),
+    }
+}

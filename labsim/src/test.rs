@@ -1,0 +1,270 @@
+//! What a `#[test]` function calls: seeds, child processes, and one readable result.
+
+use std::any::type_name;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::panic::resume_unwind;
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::build_id::build_id;
+use crate::env::Knobs;
+use crate::options::Options;
+use crate::report::Report;
+#[cfg(target_os = "linux")]
+use crate::seeds::Seeds;
+use crate::wire::Finished;
+use crate::{real_time, sim};
+
+/// One test: its body runs once for each seed, each time in a process of its own.
+///
+/// ```no_run
+/// # fn body() {}
+/// // In a #[test] function named `transfers`:
+/// labsim::Test::new("transfers").runs(8).run(|run| {
+///     // Threads, sleeps, locks: all in virtual time, in an order drawn from run.seed.
+///     String::from("all transfers accounted for")
+/// });
+/// ```
+pub struct Test {
+    name: String,
+    known: &'static [&'static str],
+    runs: u32,
+    options: Options,
+    after: Option<After>,
+}
+
+type After = Box<dyn FnOnce(&Report<String>)>;
+
+/// What the body is told about its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Decides everything that the test draws.
+    pub seed: u64,
+    /// Whether time is virtual.
+    pub simulated: bool,
+}
+
+impl Test {
+    /// `name` is the test's full name, as `cargo test -- --list` shows it; see also [`name_of`].
+    pub fn new(name: &str) -> Test {
+        Test { name: name.to_owned(), known: &[], runs: 1, options: Options::new(0), after: None }
+    }
+
+    /// Names of environment variables, beginning with `LAB_`, that others read: not to be warned about.
+    pub fn known(mut self, known: &'static [&'static str]) -> Test {
+        self.known = known;
+        self
+    }
+
+    /// How many seeds are tried where the environment does not say; 1 if not set.
+    pub fn runs(mut self, runs: u32) -> Test {
+        self.runs = runs.max(1);
+        self
+    }
+
+    /// Limits and schedule. Seed, hand-over and recording are decided by the environment.
+    pub fn options(mut self, options: Options) -> Test {
+        self.options = options;
+        self
+    }
+
+    /// Called after the run, outside of it, in the run's process, whatever the outcome: to write files, say.
+    pub fn after(mut self, after: impl FnOnce(&Report<String>) + 'static) -> Test {
+        self.after = Some(Box::new(after));
+        self
+    }
+
+    /// Runs the test. Returns if all seeds passed; else shows what went wrong and how to see it again, and
+    /// unwinds without a further message. `body` returns a line about what it did.
+    ///
+    /// Call it once in a test function, and from nowhere else: in the child process it does not return.
+    pub fn run(mut self, body: impl FnOnce(Run) -> String + Send + 'static) {
+        let knobs = match Knobs::read(self.known) {
+            Ok((knobs, warnings)) => {
+                static ONCE: Once = Once::new();
+                ONCE.call_once(|| warnings.iter().for_each(|warning| eprintln!("{warning}")));
+                knobs
+            }
+            Err(error) => fail(&error.to_string()),
+        };
+        self.options.handover = knobs.handover;
+        self.options.wall_max = knobs.timeout.unwrap_or(self.options.wall_max);
+        let mut real = knobs.real_time;
+        if let (false, Some(reason)) = (real, sim::unsupported()) {
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| eprintln!("note: this run takes real time: {reason}"));
+            real = true;
+        }
+        #[cfg(target_os = "linux")]
+        {
+            if let Some(order) = crate::child::Order::received().filter(|order| order.task.test == self.name)
+            {
+                order.take_output();
+                self.options.seed = order.task.seed;
+                self.options.record = order.task.record;
+                let finished = self.run_here(real, body);
+                order.answer(&finished);
+            }
+            if !knobs.in_process && !sim::debugged() {
+                return in_children(&self.name, self.runs, self.options.wall_max, &knobs, real);
+            }
+        }
+        self.options.seed = knobs.seed.map_or_else(fresh_seed, |(seed, _)| seed);
+        let seed = self.options.seed;
+        let name = self.name.clone();
+        let finished = self.run_here(real, body);
+        println!(
+            "{}",
+            if finished.ok {
+                success(&name, seed, 1, &finished)
+            } else {
+                failure(&name, seed, &finished.text)
+            }
+        );
+        if !finished.ok {
+            fail("");
+        }
+    }
+
+    /// The run itself, on this process.
+    fn run_here(self, real: bool, body: impl FnOnce(Run) -> String + Send + 'static) -> Finished {
+        let options = self.options;
+        let run = Run { seed: options.seed, simulated: !real };
+        let report = if real {
+            real_time::run(&options, move || body(run))
+        } else {
+            sim::run(&options, move || body(run))
+        };
+        if let Some(after) = self.after {
+            after(&report);
+        }
+        finished(report)
+    }
+}
+
+/// Every seed in a process of its own; shows the first, or the smallest that failed.
+#[cfg(target_os = "linux")]
+fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: bool) {
+    only_once(name);
+    let (first, runs) = match &knobs.seed {
+        Some((seed, build)) => {
+            if let Some(build) = build.as_ref().filter(|build| *build != build_id()) {
+                let this = build_id();
+                println!(
+                    "note: seed {seed} was found with build {build}; this is build {this}: the run may differ"
+                );
+            }
+            (*seed, knobs.runs.unwrap_or(1))
+        }
+        None => (fresh_seed(), knobs.runs.unwrap_or(runs)),
+    };
+    let seeds = Seeds { test: name, first, runs: u64::from(runs), wall_max, real, check: knobs.check };
+    let outcomes = seeds.try_all();
+    let failed = outcomes.iter().find(|outcome| outcome.result.is_err());
+    let Some(shown) = failed.or(outcomes.first()) else { return };
+    print!("{}", shown.output);
+    match &shown.result {
+        Ok(finished) => println!("{}", success(name, shown.seed, runs, finished)),
+        Err(text) => {
+            println!("{}", failure(name, shown.seed, text));
+            fail("");
+        }
+    }
+}
+
+/// Two calls under one name would both end in the first one's body.
+#[cfg(target_os = "linux")]
+fn only_once(name: &str) {
+    static CALLED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let new = CALLED.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+    assert!(new, "labsim::Test::run was called twice under the name {name:?}");
+}
+
+fn finished(report: Report<String>) -> Finished {
+    let mut text = String::new();
+    let ok = report.result.is_ok();
+    match &report.result {
+        Ok(summary) => text += summary,
+        Err(failure) => {
+            // A panic that came first is the likelier cause.
+            if let Some(first) = report.panics.first() {
+                if !failure.to_string().starts_with(&first.to_string()) {
+                    let _ = writeln!(text, "first, {first}\nthen, ");
+                }
+            }
+            let _ = write!(text, "{failure}");
+        }
+    }
+    Finished {
+        ok,
+        text,
+        simulated: report.simulated,
+        elapsed_ns: report.elapsed.as_nanos() as u64,
+        trace: report.trace,
+        switches: report.switches,
+        threads: report.threads as u64,
+        steps: report.steps.iter().map(|s| [u64::from(s.thread), s.now, s.hash]).collect(),
+    }
+}
+
+fn success(name: &str, seed: u64, runs: u32, finished: &Finished) -> String {
+    let more = if runs > 1 { format!(" (and {} more)", runs - 1) } else { String::new() };
+    let summary = if finished.text.is_empty() { String::new() } else { format!(" {};", finished.text) };
+    let seconds = Duration::from_nanos(finished.elapsed_ns).as_secs_f64();
+    if finished.simulated {
+        let Finished { switches, threads, trace, .. } = finished;
+        format!(
+            "{name}: ok;{summary} {seconds:.3} s, {threads} threads, seed={seed}{more} switches={switches} trace={trace:016x}"
+        )
+    } else {
+        format!("{name}: ok;{summary} {seconds:.3} s of real time, seed={seed}{more}")
+    }
+}
+
+fn failure(name: &str, seed: u64, text: &str) -> String {
+    let package = std::env::var("CARGO_PKG_NAME").map(|name| format!(" -p {name}")).unwrap_or_default();
+    format!(
+        "{name}: FAILED with seed {seed}\n{}\nto see it again:\n  LAB_SEED={seed}@{} cargo test{package} -- --exact {name}\n",
+        text.trim_end(),
+        build_id()
+    )
+}
+
+/// Fails the test without the panic message that would say where in this file.
+fn fail(message: &str) -> ! {
+    if !message.is_empty() {
+        eprintln!("{message}");
+    }
+    resume_unwind(Box::new(message.to_owned()))
+}
+
+/// A seed that was not tried before, likely; short enough to be typed.
+fn fresh_seed() -> u64 {
+    static DRAWN: Mutex<u64> = Mutex::new(0);
+    let mut drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    *drawn += 1;
+    let hasher = std::hash::RandomState::new();
+    let draw = std::hash::BuildHasher::hash_one(&hasher, (*drawn, Instant::now()));
+    draw >> 33
+}
+
+/// The name that the test harness gives to the function in which `body`, a closure, was written:
+/// `module::function`, without the crate.
+pub fn name_of<F>(_body: &F) -> String {
+    let path = type_name::<F>();
+    let path = path.split("::{{closure}}").next().unwrap_or(path);
+    path.split_once("::").map_or(path, |(_, rest)| rest).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closure_names_its_function() {
+        assert_eq!(name_of(&|| ()), "test::tests::a_closure_names_its_function");
+        let nested = || name_of(&|| ());
+        assert_eq!(nested(), "test::tests::a_closure_names_its_function");
+    }
+}
