@@ -1,9 +1,9 @@
 //! [`Seed`] and [`Draws`]: the network's randomness.
 //!
-//! Each call draws from a stream of its own, keyed by the network's seed, the two names, which client of that pair it
-//! is and which call of that client. So what happens to a call depends on nothing that happens to another one, however the
-//! threads interleave. The generator is SplitMix64, written out here because the generators of `rand` may change
-//! between its versions, and an old seed must replay an old failure.
+//! Each call draws from a stream of its own, keyed by the network's seed, the two names, which client of
+//! that pair it is and which call of that client. So what happens to a call depends on nothing that happens
+//! to another one, however the threads interleave. The generator is SplitMix64, written out here because
+//! the generators of `rand` may change between its versions, and an old seed must replay an old failure.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -8,21 +8,21 @@ pub type Result<T> = std::result::Result<T, RpcError>;
 
 /// Why a call has no reply.
 ///
-/// After [`Lost`](Self::Lost) and [`TimedOut`](Self::TimedOut) nobody knows whether the handler ran, will still
-/// run, or never will.
+/// After [`Lost`](Self::Lost) and [`TimedOut`](Self::TimedOut) nobody knows whether the handler ran, will
+/// still run, or never will.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RpcError {
-    /// Occurs when the request or the reply was lost and the caller noticed: dropped on the way, the link cut, the
-    /// server removed, or the handler panicked.
+    /// Occurs when the request or the reply was lost and the caller noticed: dropped on the way, the link
+    /// cut, the server removed, or the handler panicked.
     #[error("the request or the reply was lost")]
     Lost,
-    /// Occurs when no reply came in time: the server cannot be reached, a message was lost unnoticed or held up,
-    /// or the time given to [`RpcFuture::timeout`](crate::RpcFuture::timeout) is over.
+    /// Occurs when no reply came in time: the server cannot be reached, a message was lost unnoticed or
+    /// held up, or the time given to [`RpcFuture::timeout`](crate::RpcFuture::timeout) is over.
     #[error("no reply in time")]
     TimedOut,
-    /// Occurs when the caller's own client was closed or the network is gone. A handler that returns it gives no
-    /// answer: to the caller the server is then one that cannot be reached.
+    /// Occurs when the caller's own client was closed or the network is gone. A handler that returns it
+    /// gives no answer: to the caller the server is then one that cannot be reached.
     #[error("the caller was stopped")]
     Stopped,
     /// Occurs when the arguments or the reply are not what their type expects.

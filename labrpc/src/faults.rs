@@ -16,8 +16,8 @@ pub enum Notice {
 
 /// The faults of a network or of a single link.
 ///
-/// Probabilities lie in `0.0..=1.0`. Delays come on top of the network's latency. Start from [`reliable`](Self::reliable) or
-/// [`unreliable`](Self::unreliable):
+/// Probabilities lie in `0.0..=1.0`. Delays come on top of the network's latency. Start from
+/// [`reliable`](Self::reliable) or [`unreliable`](Self::unreliable):
 ///
 /// ```
 /// use labrpc::{Faults, Notice};
@@ -40,8 +40,8 @@ pub struct Faults {
     pub long_request_delay: f64,
     /// How long a request is then delayed.
     pub long_request_delay_range: RangeInclusive<Duration>,
-    /// Two replies of three are held back for 0.2 to 2.2 s, 0.7 s on average. Such a reply arrives even when the link was cut or the
-    /// server deleted in the meantime; it is the only one that does.
+    /// Two replies of three are held back for 0.2 to 2.2 s, 0.7 s on average. Such a reply arrives even
+    /// when the link was cut or the server deleted in the meantime; it is the only one that does.
     pub long_reordering: bool,
     /// A call to a server that cannot be reached takes up to 7 s to fail, instead of up to 0.1 s.
     pub long_delays: bool,
@@ -63,8 +63,8 @@ impl Faults {
         }
     }
 
-    /// The labs' unreliable network: requests are delayed by up to 26 ms, and one of ten messages is lost, which
-    /// the caller learns at once.
+    /// The labs' unreliable network: requests are delayed by up to 26 ms, and one of ten messages is lost,
+    /// which the caller learns at once.
     pub fn unreliable() -> Self {
         Faults {
             request_delay_max: Duration::from_millis(26),

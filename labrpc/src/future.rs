@@ -15,8 +15,8 @@ use crate::{Message, Result};
 ///
 /// Await it on any executor, [`wait`](Self::wait) for it, or have a function called with it
 /// ([`on_reply`](Self::on_reply)). It always resolves, at the latest when the
-/// [call's time](crate::NetworkOptions::call_timeout) is up, unless the handler does not return. Dropping it does not recall the
-/// request.
+/// [call's time](crate::NetworkOptions::call_timeout) is up, unless the handler does not return. Dropping
+/// it does not recall the request.
 #[must_use = "the request has been sent, but nobody waits for the reply; `drop` the future to say so"]
 pub struct RpcFuture<T> {
     call: Arc<Call>,
@@ -28,15 +28,15 @@ impl<T> RpcFuture<T> {
         RpcFuture { call, decode }
     }
 
-    /// Blocks the thread until the call resolves. Never do that with a lock held: others may need it for the reply to
-    /// come, and a call can take seconds to fail.
+    /// Blocks the thread until the call resolves. Never do that with a lock held: others may need it for
+    /// the reply to come, and a call can take seconds to fail.
     pub fn wait(self) -> Result<T> {
         let core = &self.call.link.core;
         (self.decode)(self.call.wait(core.options.linger)?, core.limits)
     }
 
-    /// Resolves [`TimedOut`](crate::RpcError::TimedOut) after this time from now, if the call has not resolved by then.
-    /// A reply that comes later is discarded.
+    /// Resolves [`TimedOut`](crate::RpcError::TimedOut) after this time from now, if the call has not
+    /// resolved by then. A reply that comes later is discarded.
     pub fn timeout(self, time: Duration) -> Self {
         self.call.link.core.give_up_after(&self.call, time);
         self
@@ -44,8 +44,9 @@ impl<T> RpcFuture<T> {
 }
 
 impl<T: 'static> RpcFuture<T> {
-    /// Calls `f` with the outcome, on a thread of the caller's node, where it may lock and block. If the call has
-    /// resolved already, that happens at once; if the client was closed meanwhile, it happens all the same.
+    /// Calls `f` with the outcome, on a thread of the caller's node, where it may lock and block. If the
+    /// call has resolved already, that happens at once; if the client was closed meanwhile, it happens
+    /// all the same.
     pub fn on_reply(self, f: impl FnOnce(Result<T>) + Send + 'static) {
         let decode = self.decode;
         let limits = self.call.link.core.limits;

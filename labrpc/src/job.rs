@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 
 use crate::message::Method;
 use crate::parcel::Parcel;
-use crate::pool::Pool;
 use crate::service::{Outcome, ReplyFuture};
 
 /// What [`RpcFuture::on_reply`](crate::RpcFuture::on_reply) was given.
@@ -27,13 +26,13 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    /// Does it. Panics of foreign code end here, after the panic hook has reported them.
+    /// Does it. A panic of foreign code ends here.
     pub(crate) fn run(self) {
         match self {
             Job::Request(parcel) => parcel.core().clone().receive_request(parcel),
             Job::Poll(task) => task.poll(),
             Job::Callback(callback, outcome) => {
-                let _ = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
+                let _ = catch(|| callback(outcome));
             }
         }
     }
@@ -54,25 +53,29 @@ pub(crate) enum Ended {
     Panicked,
 }
 
-/// Runs foreign code.
-pub(crate) fn run_handler<T>(f: impl FnOnce() -> T) -> Result<T, Ended> {
+/// Runs foreign code up to a panic, which the panic hook reports.
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Ended> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|_| Ended::Panicked)
+}
+
+/// Runs a plain handler.
+pub(crate) fn run_handler(f: impl FnOnce() -> Outcome) -> Ended {
+    catch(f).map_or_else(|panicked| panicked, Ended::Returned)
 }
 
 /// Polls an `async` handler; `None` if it is not ready.
 pub(crate) fn poll_handler(future: &mut ReplyFuture, waker: &Waker) -> Option<Ended> {
-    match run_handler(|| future.as_mut().poll(&mut Context::from_waker(waker))) {
+    match catch(|| future.as_mut().poll(&mut Context::from_waker(waker))) {
         Ok(Poll::Ready(outcome)) => Some(Ended::Returned(outcome)),
         Ok(Poll::Pending) => None,
         Err(panicked) => Some(panicked),
     }
 }
 
-/// An `async` handler that was not ready when it was first polled. Each wake-up makes a job of it, so that it takes
-/// no thread while it waits.
+/// An `async` handler that was not ready when it was first polled. Each wake-up makes a job of it, so that
+/// it takes no thread while it waits.
 pub(crate) struct Task {
     request: Parcel,
-    pool: Arc<Pool>,
     /// `None` once the handler has ended.
     future: Mutex<Option<ReplyFuture>>,
     /// A job for this task is queued that has not begun to poll.
@@ -80,9 +83,8 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn start(request: Parcel, pool: &Arc<Pool>, future: ReplyFuture) {
-        let pool = Arc::clone(pool);
-        let task = Task { request, pool, future: Mutex::new(Some(future)), queued: AtomicBool::new(false) };
+    pub(crate) fn start(request: Parcel, future: ReplyFuture) {
+        let task = Task { request, future: Mutex::new(Some(future)), queued: AtomicBool::new(false) };
         Arc::new(task).wake();
     }
 
@@ -101,7 +103,7 @@ impl Task {
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
         if !self.queued.swap(true, Ordering::SeqCst) {
-            let pool = Arc::clone(&self.pool);
+            let pool = Arc::clone(&self.request.callee().pool);
             pool.submit(Job::Poll(self));
         }
     }

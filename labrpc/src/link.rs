@@ -46,8 +46,8 @@ impl Client {
         RpcFuture::new(core.send(&self.link, method, args), future::decode)
     }
 
-    /// Calls `method` with these bytes as its arguments, whatever they are, and gets the encoded reply: for tests of what
-    /// a server does with garbage.
+    /// Calls `method` with these bytes as its arguments, whatever they are, and gets the encoded reply: for
+    /// tests of what a server does with garbage.
     pub fn call_raw(&self, method: &'static Method, args: Vec<u8>) -> RpcFuture<Vec<u8>> {
         RpcFuture::new(self.link.core.send(&self.link, method, Ok(args)), |bytes, _| Ok(bytes))
     }
@@ -110,6 +110,11 @@ impl LinkState {
         Ok(())
     }
 
+    /// Whether replies of `callee` pass, and somebody wants them.
+    pub(crate) fn check_reply(&self, callee: &Arc<Callee>) -> std::result::Result<(), Reason> {
+        if self.closed { Err(Reason::CallerClosed) } else { self.check(callee) }
+    }
+
     /// The server a call made now goes to.
     pub(crate) fn reach(&self) -> std::result::Result<Arc<Callee>, Reason> {
         match &self.callee {
@@ -138,7 +143,8 @@ impl Link {
         self.change(|state| state.enabled = yes).wake();
     }
 
-    /// Makes a change after which calls under way may not find their way any more, and ends those that do not.
+    /// Makes a change after which calls under way may not find their way any more, and ends those that do
+    /// not.
     fn change(&self, change: impl FnOnce(&mut LinkState)) -> Ended {
         let mut state = self.state.lock();
         change(&mut state);

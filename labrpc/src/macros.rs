@@ -1,4 +1,5 @@
-//! [`service!`](crate::service): from a list of procedures to a trait for the server and stubs for the client.
+//! [`service!`](crate::service): from a list of procedures to a trait for the server and stubs for the
+//! client.
 
 /// Declares a service: a trait for those who serve it, and a client with a stub for each procedure.
 ///

@@ -1,5 +1,5 @@
-//! What travels: [`Message`], any type that can be encoded; [`AnyMessage`], a message whose type the reader does
-//! not know beforehand; [`Method`], which says what type the messages of one procedure have.
+//! What travels: [`Message`], any type that can be encoded; [`AnyMessage`], a message whose type the reader
+//! does not know beforehand; [`Method`], which says what type the messages of one procedure have.
 
 use std::any::Any;
 use std::fmt;
@@ -12,7 +12,8 @@ pub trait Message: Serialize + DeserializeOwned + fmt::Debug + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + fmt::Debug + Send + 'static> Message for T {}
 
-/// A message of some type, for those who watch the network: print it, or ask whether it is of a certain type.
+/// A message of some type, for those who watch the network: print it, or ask whether it is of a certain
+/// type.
 pub trait AnyMessage: Any + fmt::Debug + Send {
     /// The message as [`Any`].
     fn as_any(&self) -> &dyn Any;
@@ -33,7 +34,8 @@ impl dyn AnyMessage {
 
 type DecodeAny = fn(&[u8]) -> Option<Box<dyn AnyMessage>>;
 
-/// One remote procedure: its names, and the types of its messages. [`service!`](crate::service) makes one for each.
+/// One remote procedure: its names, and the types of its messages. [`service!`](crate::service) makes one
+/// for each.
 pub struct Method {
     /// The name of the service, such as `raft`.
     pub service: &'static str,

@@ -15,7 +15,8 @@ use crate::server::{Callee, Server};
 
 /// A simulated network. None of its functions blocks, except that dropping it waits for its one thread.
 ///
-/// When it is dropped, pending calls resolve [`Stopped`](crate::RpcError::Stopped), and so do all later ones.
+/// When it is dropped, pending calls resolve [`Stopped`](crate::RpcError::Stopped), and so do all later
+/// ones.
 pub struct Network {
     core: Arc<Core>,
 }
@@ -42,8 +43,8 @@ impl Network {
     }
 
     /// Takes away the server behind a name, if there is one. Calls under way to it resolve
-    /// [`Lost`](crate::RpcError::Lost) now; after this returns no handler of it starts, and no reply of it is delivered, unless
-    /// held back by [`Faults::long_reordering`].
+    /// [`Lost`](crate::RpcError::Lost) now; after this returns no handler of it starts, and no reply of it
+    /// is delivered, unless held back by [`Faults::long_reordering`].
     pub fn delete_server(&self, name: &str) {
         if let Some(callee) = self.core.slot(name).bind(None) {
             callee.pool.detach();
@@ -54,8 +55,8 @@ impl Network {
     ///
     /// Callbacks of [`RpcFuture::on_reply`](crate::RpcFuture::on_reply) will run on threads of `on`.
     pub fn client(&self, from: &str, to: &str, on: Arc<dyn Spawn>) -> Client {
-        // Started here, by who runs the test, and not by the first message: that may come from a node which is
-        // crashed later, with all its threads.
+        // Started here, by who runs the test, and not by the first message: that may come from a node which
+        // is crashed later, with all its threads.
         let core = Arc::downgrade(&self.core);
         self.core.timer.start(move |due| {
             if let Some(core) = core.upgrade() {
@@ -94,8 +95,9 @@ impl Network {
         Client { link }
     }
 
-    /// Lets a client's calls and their replies pass, or not. When they no longer do, calls under way resolve
-    /// [`Lost`](crate::RpcError::Lost) now. A request on its way arrives all the same if the client is enabled again by then.
+    /// Lets a client's calls and their replies pass, or not. When they no longer do, calls under way
+    /// resolve [`Lost`](crate::RpcError::Lost) now. A request on its way arrives all the same if the
+    /// client is enabled again by then.
     pub fn enable(&self, client: &Client, yes: bool) {
         client.link.enable(yes);
     }
@@ -106,8 +108,8 @@ impl Network {
         client.link.close();
     }
 
-    /// Sets the faults of all links, present and future, but those that have [their own](Self::set_link_faults). They hold for
-    /// messages sent from now on.
+    /// Sets the faults of all links, present and future, but those that have [their
+    /// own](Self::set_link_faults). They hold for messages sent from now on.
     ///
     /// # Panics
     ///
@@ -144,13 +146,15 @@ impl Network {
         self.core.add_observer(observer);
     }
 
-    /// Lets `f` decide about each request whose server can be reached, and about each reply on its way back, in
-    /// place of an earlier such function. It may call the network, but must not wait for other threads.
+    /// Lets `f` decide about each request whose server can be reached, and about each reply on its way
+    /// back, in place of an earlier such function. It may call the network, but must not wait for other
+    /// threads.
     pub fn intercept(&self, f: impl Fn(&Envelope<'_>) -> Fate + Send + Sync + 'static) {
         self.core.set_interceptor(Arc::new(f));
     }
 
-    /// Lets a [held](Fate::Hold) message arrive now, if the way is open; false if no message of that number is held.
+    /// Lets a [held](Fate::Hold) message arrive now, if the way is open; false if no message of that number
+    /// is held.
     pub fn release(&self, id: MessageId) -> bool {
         self.core.release(id)
     }

@@ -1,5 +1,5 @@
-//! What can be seen of the network, and done to single messages: [`Observer`] and [`Event`], [`Envelope`] and
-//! [`Fate`].
+//! What can be seen of the network, and done to single messages: [`Observer`] and [`Event`], [`Envelope`]
+//! and [`Fate`].
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -83,8 +83,8 @@ pub struct Event<'a> {
     pub step: Step,
 }
 
-/// What became of a copy of a message. It begins with one of `Sent` and `Duplicated`, and ends with exactly one of
-/// `Delivered` and `Dropped`, unless its handler or its network still holds it.
+/// What became of a copy of a message. It begins with one of `Sent` and `Duplicated`, and ends with exactly
+/// one of `Delivered` and `Dropped`, unless its handler or its network still holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// It was handed to the network.
@@ -143,11 +143,11 @@ pub enum Reason {
 
 /// Watches a network.
 pub trait Observer: Send + Sync {
-    /// Called for each step of each copy of each message, on whatever thread made it: the steps of one copy in
-    /// their order, and before what follows from them can be seen otherwise.
+    /// Called for each step of each copy of each message, on whatever thread made it: the steps of one copy
+    /// in their order, and before what follows from them can be seen otherwise.
     ///
-    /// It may be called with locks of the network held: it must be quick, must not wait for other threads, and must not
-    /// call the network.
+    /// It may be called with locks of the network held: it must be quick, must not wait for other threads,
+    /// and must not call the network.
     fn observe(&self, event: &Event<'_>);
 }
 

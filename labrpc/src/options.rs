@@ -12,12 +12,12 @@ pub struct NetworkOptions {
     pub seed: u64,
     /// How long a message takes, each way, drawn for each message; 0.5 to 1.5 ms by default.
     ///
-    /// `ZERO..=ZERO` is for benchmarks alone: a call then runs without the network's own thread, and an `async`
-    /// handler runs on the caller's thread within the stub call. Who holds a lock there that a handler takes too,
-    /// directly or by way of another server, waits for ever.
+    /// `ZERO..=ZERO` is for benchmarks alone: a call then runs without the network's own thread, and an
+    /// `async` handler runs on the caller's thread within the stub call. Who holds a lock there that a
+    /// handler takes too, directly or by way of another server, waits for ever.
     pub latency: RangeInclusive<Duration>,
-    /// When a call without a reply resolves [`TimedOut`](crate::RpcError::TimedOut), unless its handler is still
-    /// running then; 7 s by default.
+    /// When a call without a reply resolves [`TimedOut`](crate::RpcError::TimedOut), unless its handler is
+    /// still running then; 7 s by default.
     pub call_timeout: Duration,
     /// How large the encoded arguments or reply may be; 64 MiB by default.
     pub max_message_bytes: usize,

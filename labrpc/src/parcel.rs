@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::call::Call;
 use crate::core::Core;
 use crate::observe::{Envelope, Kind, MessageId};
+use crate::server::Callee;
 use crate::service::Outcome;
 
 /// One copy of one message on its way.
@@ -32,6 +33,11 @@ impl Parcel {
         &self.call.link.core
     }
 
+    /// The server it is for, or from. A request that finds none is dropped before it is anywhere.
+    pub(crate) fn callee(&self) -> &Arc<Callee> {
+        self.call.callee.as_ref().expect("a request without a server is not sent")
+    }
+
     pub(crate) fn envelope(&self) -> Envelope<'_> {
         let Call { id: call, link, method, args, .. } = &*self.call;
         let (kind, from, to, bytes) = match &self.content {
@@ -39,5 +45,17 @@ impl Parcel {
             Content::Reply { outcome, .. } => (Kind::Reply, &link.to, &link.from, outcome.as_deref().ok()),
         };
         Envelope { id: self.id, call: *call, from, to, method, kind, bytes }
+    }
+
+    /// Whether it arrives although the link was cut or the server deleted.
+    pub(crate) fn goes_across(&self) -> bool {
+        matches!(self.content, Content::Reply { across: true, .. })
+    }
+
+    pub(crate) fn into_outcome(self) -> Outcome {
+        match self.content {
+            Content::Reply { outcome, .. } => outcome,
+            Content::Request => unreachable!("a request has no outcome"),
+        }
     }
 }

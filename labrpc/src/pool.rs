@@ -1,9 +1,10 @@
 //! [`Pool`]: the threads of one node that run its handlers and callbacks.
 //!
-//! Handlers may block, for as long as they like, and must not hold up each other. So the pool grows while all its threads
-//! are busy, by this rule: *while jobs are queued, some thread is on its way to the queue.* Whoever adds a job, and
-//! whoever takes one and leaves others behind (as this one may block), calls for a thread unless one has been
-//! called that has not arrived yet. So a burst of jobs does not wake, or start, a thread for each of them.
+//! Handlers may block, for as long as they like, and must not hold up each other. So the pool grows while
+//! all its threads are busy, by this rule: *while jobs are queued, some thread is on its way to the queue.*
+//! Whoever adds a job, and whoever takes one and leaves others behind (as this one may block), calls for a
+//! thread unless one has been called that has not arrived yet. So a burst of jobs does not wake, or start,
+//! a thread for each of them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use crate::message::Method;
 /// Starts the threads of one node, so that they are the node's and not the network's: counted, named, ended
 /// with it.
 pub trait Spawn: Send + Sync {
-    /// Runs `f` on a new thread. `name` says what for, and is unique neither in the process nor in the node.
+    /// Runs `f` on a new thread. `name` says what for, and is unique neither in the process nor in the
+    /// node.
     fn spawn(&self, name: String, f: Box<dyn FnOnce() + Send>);
 }
 
@@ -54,8 +56,8 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
-    /// Threads that sleep, the one that went to sleep last at the end: it is the first to be woken, so that the
-    /// others can end when they are not needed.
+    /// Threads that sleep, the one that went to sleep last at the end: it is the first to be woken, so that
+    /// the others can end when they are not needed.
     idle: Vec<Arc<Condvar>>,
     /// Threads that are about to sleep and look at the queue until then.
     lingering: usize,

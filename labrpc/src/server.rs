@@ -26,7 +26,8 @@ impl Server {
     }
 }
 
-/// A server as the network knows it. Its identity is the `Arc` it is kept in: a restarted server is another one.
+/// A server as the network knows it. Its identity is the `Arc` it is kept in: a restarted server is another
+/// one.
 pub(crate) struct Callee {
     services: Vec<Service>,
     pub(crate) pool: Arc<Pool>,

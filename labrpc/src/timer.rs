@@ -37,7 +37,8 @@ impl<E: Send + 'static> Timer<E> {
         Timer { state: Mutex::new(state), wake: Condvar::new() }
     }
 
-    /// Starts the thread, which calls `fire` with each event when it is due, unless it runs already or was ended.
+    /// Starts the thread, which calls `fire` with each event when it is due, unless it runs already or was
+    /// ended.
     pub(crate) fn start(self: &Arc<Self>, fire: impl Fn(E) + Send + 'static) {
         let mut state = self.state.lock();
         if state.thread.is_none() && !state.ended {

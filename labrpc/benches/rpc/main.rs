@@ -1,8 +1,8 @@
 //! Round trips per second, in real time with zero latency: one JSON line for each kind of handler, size of
 //! message, and number of calls that one client keeps in flight.
 //!
-//! `calls_per_second` is the median of five rounds; `cpu_us` the CPU time of a call in all threads; `vs_ping_pong`
-//! the ratio to two threads that hand a token to and fro, measured in the same run.
+//! `calls_per_second` is the median of five rounds; `cpu_us` the CPU time of a call in all threads;
+//! `vs_ping_pong` the ratio to two threads that hand a token to and fro, measured in the same run.
 //!
 //! `cargo bench -p labrpc -- [seconds per round]`
 

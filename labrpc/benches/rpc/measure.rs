@@ -13,7 +13,8 @@ pub(crate) struct Rate {
     pub(crate) cpu_us: f64,
 }
 
-/// Runs `work` a few times; each time it does its thing until the time is over and returns how often it did.
+/// Runs `work` a few times; each time it does its thing until the time is over and returns how often it
+/// did.
 pub(crate) fn rate(round: Duration, mut work: impl FnMut(Instant) -> u64) -> Rate {
     work(Instant::now() + round / 4); // Warms up: threads, allocator, caches.
     let (mut total, mut rates) = (0, Vec::new());
@@ -39,7 +40,8 @@ fn cpu_time() -> Duration {
     TICK * ticks
 }
 
-/// How often per second two threads hand a token to and fro, each blocking on a condition variable until it has it.
+/// How often per second two threads hand a token to and fro, each blocking on a condition variable until it
+/// has it.
 pub(crate) fn ping_pong(round: Duration) -> Rate {
     let shared = Arc::new((Mutex::new(Token::Main), Condvar::new()));
     let echo = {

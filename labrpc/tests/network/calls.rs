@@ -133,7 +133,7 @@ fn on_an_unreliable_network_some_of_300_calls_succeed() {
 /// Calls made while the client is disabled must not be delivered once it is enabled.
 #[test]
 fn calls_made_while_disabled_never_arrive() {
-    let world = World::new();
+    let world = World::with(NetworkOptions { call_timeout: SOON, ..Default::default() });
     world.network.set_faults(Faults { long_delays: true, ..Faults::reliable() });
     world.network.enable(&world.client, false);
     let lost: Vec<_> = (0..20).map(|i| world.calls.next(&Number(i))).collect();

@@ -11,8 +11,8 @@ use crate::recorder::Recorder;
 
 const MOMENT: Duration = Duration::from_millis(30);
 
-/// A network of this kind once delivered replies of servers that had been deleted while the handler ran: a client
-/// took a write for done that the restarted server did not have.
+/// A network of this kind once delivered replies of servers that had been deleted while the handler ran: a
+/// client took a write for done that the restarted server did not have.
 #[test]
 fn a_reply_is_never_delivered_after_the_server_was_deleted() {
     let worlds = [World::new(), World::instant()];
@@ -49,7 +49,8 @@ fn nor_is_it_delivered_when_the_server_has_been_restarted() {
     assert_eq!(world.calls.gate(&Number(0)).wait(), Ok(Number(0)));
 }
 
-/// Deletes servers at any moment of many calls: once `delete_server` has returned, no call resolves with a reply.
+/// Deletes servers at any moment of many calls: once `delete_server` has returned, no call resolves with a
+/// reply.
 #[test]
 fn no_call_succeeds_once_delete_server_has_returned() {
     let world = World::instant();

@@ -1,5 +1,5 @@
-//! What the network promises, seen from outside. The bounds on time are generous: they tell a call that was ended
-//! from one that nobody ended.
+//! What the network promises, seen from outside. The bounds on time are generous: they tell a call that was
+//! ended from one that nobody ended.
 
 mod calls;
 mod common;
