@@ -16,7 +16,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// File, line and column; of a check, those of the test that made it.
     pub(crate) location: Option<String>,
-    pub(crate) thread: String,
+    /// `None` if no thread in particular is to blame.
+    pub(crate) thread: Option<String>,
     /// The server the thread belongs to or works for.
     pub(crate) server: Option<usize>,
     /// Time since the run began.
@@ -27,11 +28,13 @@ pub(crate) struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n  ", self.message)?;
+        f.write_str(&self.message)?;
+        let Some(thread) = &self.thread else { return Ok(()) };
+        f.write_str("\n  ")?;
         if let Some(location) = &self.location {
             write!(f, "at {location}, ")?;
         }
-        write!(f, "thread `{}`", self.thread)?;
+        write!(f, "thread `{thread}`")?;
         if let Some(server) = self.server {
             write!(f, " of server {server}")?;
         }
@@ -75,7 +78,7 @@ fn caught(info: &PanicHookInfo<'_>) -> bool {
     let failure = Failure {
         message: text_of(info.payload()),
         location: info.location().map(ToString::to_string),
-        thread: threads::current_name(),
+        thread: Some(threads::current_name()),
         server: owner.incarnation.as_ref().map(|incarnation| incarnation.server()),
         at: run.elapsed(),
         backtrace: (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string()),

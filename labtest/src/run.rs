@@ -5,6 +5,7 @@
 //! wait for.
 
 use std::fmt;
+use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -144,7 +145,7 @@ impl Run {
 
     /// Prints something that is suspicious but no failure.
     pub fn warn(&self, message: impl fmt::Display) {
-        eprintln!("{}: warning: {message}", self.shared.name);
+        warn(format_args!("{}: {message}", self.shared.name));
     }
 
     /// Fails the run with a message and the place of the caller.
@@ -157,7 +158,7 @@ impl Run {
     /// test's text. A server already dead fails nothing.
     pub fn fail_server(&self, incarnation: &Incarnation, message: String) {
         if incarnation.is_alive() {
-            let thread = threads::current_name();
+            let thread = Some(threads::current_name());
             self.record(Failure {
                 message,
                 location: None,
@@ -312,6 +313,13 @@ impl Drop for CallMade<'_> {
     fn drop(&mut self) {
         self.run.shared.progress.lock().calls.retain(|call| call.id != self.id);
     }
+}
+
+/// Prints a warning where it is seen even if the test passes: the test runner shows what a passing test
+/// prints with `eprintln!` to nobody.
+pub(crate) fn warn(message: impl fmt::Display) {
+    // Nobody is left to be told of an error here.
+    let _ = writeln!(std::io::stderr(), "warning: {message}");
 }
 
 fn unwind() -> ! {

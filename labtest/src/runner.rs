@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::env::{self, Options};
 use crate::failure::{self, Failure};
 use crate::name::TestName;
-use crate::run::{Limits, Over, Progress, Run};
+use crate::run::{self, Limits, Over, Progress, Run};
 use crate::{logger, report, threads};
 
 /// The labs' limit for one test; and for a call, so long that whoever still holds a lock then will not let go.
@@ -53,7 +53,7 @@ pub fn run<F: Fn(&Run) + Send + Sync + 'static>(body: F) {
 pub fn run_named(name: TestName, body: impl Fn(&Run) + Send + Sync + 'static) {
     static WARNED: Once = Once::new();
     let (options, warnings) = env::read().unwrap_or_else(|malformed| panic!("{malformed}"));
-    WARNED.call_once(|| warnings.iter().for_each(|warning| eprintln!("warning: {warning}")));
+    WARNED.call_once(|| warnings.iter().for_each(run::warn));
     if let Err(report) = run_with(name, &options, body) {
         eprintln!("\n{report}");
         // The report is printed: unwind without the hook's second message.
@@ -133,7 +133,7 @@ fn run_body(run: &Run, body: &(impl Fn(&Run) + Send + Sync + 'static)) {
             run.record(Failure {
                 message: failure::text_of(&*payload),
                 location: None,
-                thread: threads::current_name(),
+                thread: Some(threads::current_name()),
                 server: None,
                 at: run.elapsed(),
                 backtrace: None,
@@ -159,7 +159,7 @@ fn wait_for_end(run: &Run) -> bool {
             progress.failure = Some(Failure {
                 message,
                 location: None,
-                thread: "test".to_string(),
+                thread: None,
                 server: None,
                 at: run.elapsed(),
                 backtrace: None,
