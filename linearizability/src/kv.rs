@@ -98,6 +98,29 @@ enum Flaw {
     NoWrite { read: u32, offset: usize },
 }
 
+impl Flaw {
+    /// The same flaw among operations that have other numbers.
+    fn rename(self, name: impl Fn(u32) -> u32) -> Flaw {
+        let name = |op| if op == INITIAL { INITIAL } else { name(op) };
+        match self {
+            Flaw::Answered(op) => Flaw::Answered(name(op)),
+            Flaw::Unwritten { read, offset } => Flaw::Unwritten { read: name(read), offset },
+            Flaw::Twice { read, write } => Flaw::Twice { read: name(read), write: name(write) },
+            Flaw::Fork { reads } => Flaw::Fork { reads: reads.map(name) },
+            Flaw::TwoBases { reads, write } => Flaw::TwoBases { reads: reads.map(name), write: name(write) },
+            Flaw::NoBase { read } => Flaw::NoBase { read: name(read) },
+            Flaw::Chain { first, second } => Flaw::Chain { first: name(first), second: name(second) },
+            Flaw::Inside { span, intruder, bases, crossing } => Flaw::Inside {
+                span: span.map(name),
+                intruder: intruder.map(name),
+                bases: bases.map(name),
+                crossing,
+            },
+            Flaw::NoWrite { read, offset } => Flaw::NoWrite { read: name(read), offset },
+        }
+    }
+}
+
 /// What the method says.
 #[derive(Debug)]
 enum Exact {
@@ -147,14 +170,18 @@ impl<'a> KvProcedure<'a> {
         KvProcedure { part, search: None }
     }
 
-    fn violation(&self, ops: &[Op<'_>], flaw: &Flaw) -> Progress {
-        let found = core::find(ops, flaw);
-        let (title, sentence) = explain::sentence(&self.part, ops, flaw);
-        self.report(title, sentence, found)
-    }
-
-    fn report(&self, title: &str, sentence: String, core: core::Core) -> Progress {
-        Progress::Violation(Box::new(Violation {
+    /// The violation a core shows; `otherwise` is what to say if that is more than the exact method can tell.
+    fn violation(
+        &self,
+        ops: &[Op<'_>],
+        core: core::Core,
+        otherwise: impl FnOnce() -> (&'static str, String),
+    ) -> Box<Violation> {
+        let (title, sentence) = match &core.flaw {
+            Some(flaw) => explain::sentence(&self.part, ops, flaw),
+            None => otherwise(),
+        };
+        Box::new(Violation {
             partition: self.part.name().to_string(),
             title: title.to_string(),
             sentence,
@@ -163,7 +190,7 @@ impl<'a> KvProcedure<'a> {
             stuck: None,
             partial: Vec::new(),
             also: Vec::new(),
-        }))
+        })
     }
 }
 
@@ -176,13 +203,17 @@ impl Procedure for KvProcedure<'_> {
                 ops[i].kind != Kind::Get && self.part.operation(i).output().is_some_and(|o| !o.is_empty())
             });
             if let Some(op) = answered {
-                let flaw = Flaw::Answered(op as u32);
-                let (title, sentence) = explain::sentence(&self.part, &ops, &flaw);
-                return self.report(title, sentence, core::Core { ops: vec![op], is_minimal: true });
+                let flaw = Some(Flaw::Answered(op as u32));
+                let core = core::Core { ops: vec![op], is_minimal: true, flaw };
+                return Progress::Violation(self.violation(&ops, core, || unreachable!("it has a flaw")));
             }
             match decide(&ops) {
                 Exact::Order(order) => return Progress::Linearizable(order.into_iter().map(id).collect()),
-                Exact::Flaw(flaw) => return self.violation(&ops, &flaw),
+                Exact::Flaw(flaw) => {
+                    let core = core::find(&ops, &flaw);
+                    let otherwise = || explain::sentence(&self.part, &ops, &flaw);
+                    return Progress::Violation(self.violation(&ops, core, otherwise));
+                }
                 Exact::Ambiguous => self.search = Some(observed::search(&ops)),
             }
         }
@@ -197,10 +228,7 @@ impl Procedure for KvProcedure<'_> {
                 let search = self.search.as_ref().expect("just used");
                 let (at, partial) = search.machine().stuck(&stuck);
                 let core = core::find_stuck(&ops, at);
-                let (title, sentence) = explain::stuck(&self.part, at);
-                let Progress::Violation(mut violation) = self.report(title, sentence, core) else {
-                    unreachable!()
-                };
+                let mut violation = self.violation(&ops, core, || explain::stuck(&self.part, at));
                 violation.stuck = Some(self.part.id(at as usize));
                 violation.partial = partial.into_iter().map(id).collect();
                 Progress::Violation(violation)

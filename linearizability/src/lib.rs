@@ -33,6 +33,7 @@ mod model;
 pub mod models;
 mod part;
 mod procedure;
+pub mod read;
 mod recorder;
 mod search;
 mod shrink;

@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 type KvHistory = History<KvInput, Text>;
 
 /// A random history of one key. `token` makes the text of the i-th write. Some histories are spoilt on purpose: an effect at the
-/// wrong moment, an append dropped or doubled, an old value read, two appends swapped, an arbitrary value.
+/// wrong moment, a write dropped, doubled at once or again later, an old value read, two appends swapped.
 fn random(rng: &mut SmallRng, token: &mut dyn FnMut(&mut SmallRng, usize) -> String) -> KvHistory {
     let intervals = intervals(rng, 9, 8);
     let count = intervals.len();
@@ -29,6 +29,8 @@ fn random(rng: &mut SmallRng, token: &mut dyn FnMut(&mut SmallRng, usize) -> Str
     }
     let dropped = (rng.random_range(0..6) == 0).then(|| rng.random_range(0..count));
     let doubled = (rng.random_range(0..12) == 0).then(|| rng.random_range(0..count));
+    let late =
+        (rng.random_range(0..6) == 0).then(|| (rng.random_range(0..count), rng.random_range(0..count)));
     let mut state = String::new();
     let mut past = vec![String::new()];
     for i in effects(rng, &intervals, noise) {
@@ -47,6 +49,13 @@ fn random(rng: &mut SmallRng, token: &mut dyn FnMut(&mut SmallRng, usize) -> Str
                 if doubled == Some(i) {
                     state.push_str(value);
                 }
+            }
+        }
+        if let Some((again, _)) = late.filter(|&(_, after)| after == i) {
+            match &ops[again].input {
+                KvInput::Get { .. } => {}
+                KvInput::Put { value, .. } => state = value.to_string(),
+                KvInput::Append { value, .. } => state.push_str(value),
             }
         }
         past.push(state.clone());

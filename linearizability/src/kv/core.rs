@@ -20,6 +20,9 @@ pub(super) struct Core {
     pub(super) ops: Vec<usize>,
     /// Whether none of them can be spared.
     pub(super) is_minimal: bool,
+    /// What is wrong with the core itself, if the exact method can tell. (What is wrong with the whole history may be something else,
+    /// found first.)
+    pub(super) flaw: Option<Flaw>,
 }
 
 /// All trials together may look at so many operations; the verdict stands before any of them.
@@ -71,7 +74,7 @@ struct Trials<'s, 'a> {
     work: usize,
 }
 
-impl Trials<'_, '_> {
+impl<'a> Trials<'_, 'a> {
     /// The smallest core among all sets of a few suspects.
     fn smallest(&mut self, suspects: &[usize]) -> Option<Core> {
         let mut in_doubt = false;
@@ -81,7 +84,7 @@ impl Trials<'_, '_> {
                 let core: Vec<usize> =
                     (0..suspects.len()).filter(|i| mask >> i & 1 == 1).map(|i| suspects[i]).collect();
                 match self.run(&core) {
-                    Trial::Holds => return Some(Core { ops: core, is_minimal: !in_doubt }),
+                    Trial::Holds => return Some(self.core(core, !in_doubt)),
                     Trial::Lost => {}
                     Trial::Unknown => in_doubt = true,
                 }
@@ -92,21 +95,21 @@ impl Trials<'_, '_> {
 
     fn shrink(&mut self, suspects: Vec<usize>) -> Core {
         let (ops, is_minimal) = shrink(suspects, |core| self.run(core));
-        Core { ops, is_minimal }
+        self.core(ops, is_minimal)
+    }
+
+    fn core(&mut self, ops: Vec<usize>, is_minimal: bool) -> Core {
+        let (names, relaxed): (Vec<u32>, Vec<Op<'_>>) = self.relaxed(&ops).into_iter().unzip();
+        let flaw = match decide(&relaxed) {
+            Exact::Flaw(flaw) => Some(flaw.rename(|op| names[op as usize])),
+            _ => None,
+        };
+        Core { ops, is_minimal, flaw }
     }
 
     /// Whether the core is wrong whatever the others did.
     fn run(&mut self, core: &[usize]) -> Trial {
-        // Of the others only the writes matter that a read of the core names.
-        let mut others = BTreeSet::new();
-        for &op in core.iter().filter(|&&op| self.ops[op].kind == Kind::Get) {
-            others.extend(self.named_in(op));
-        }
-        let kept: FxHashSet<usize> = core.iter().copied().collect();
-        let free = others.into_iter().filter(|other| !kept.contains(other));
-        let mut ops: Vec<Op<'_>> =
-            free.map(|op| Op { at: Interval { call: 0, ret: NEVER }, ..self.ops[op] }).collect();
-        ops.extend(core.iter().map(|&op| self.ops[op]));
+        let ops: Vec<Op<'_>> = self.relaxed(core).into_iter().map(|(_, op)| op).collect();
         self.work += ops.len();
         if self.work > WORK {
             return Trial::Unknown;
@@ -120,6 +123,19 @@ impl Trials<'_, '_> {
                 None => Trial::Unknown,
             },
         }
+    }
+
+    /// The core, by call, behind the other writes that matter, which are free: with their indices.
+    fn relaxed(&mut self, core: &[usize]) -> Vec<(u32, Op<'a>)> {
+        // Of the others only the writes matter that a read of the core names.
+        let mut others = BTreeSet::new();
+        for &op in core.iter().filter(|&&op| self.ops[op].kind == Kind::Get) {
+            others.extend(self.named_in(op));
+        }
+        let kept: FxHashSet<usize> = core.iter().copied().collect();
+        let free = others.into_iter().filter(|other| !kept.contains(other));
+        let free = free.map(|op| (op as u32, Op { at: Interval { call: 0, ret: NEVER }, ..self.ops[op] }));
+        free.chain(core.iter().map(|&op| (op as u32, self.ops[op]))).collect()
     }
 
     /// Every write whose text occurs in the value of a read, at any offset: tokens may be read in several ways.

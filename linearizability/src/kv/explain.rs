@@ -4,7 +4,7 @@ use crate::models::KvInput;
 use crate::part::Part;
 use crate::text::{Text, common_prefix};
 
-use super::{Flaw, INITIAL, Op};
+use super::{Flaw, INITIAL, Kind, Op};
 
 /// How much of a value a sentence shows.
 const SHOWN: usize = 32;
@@ -122,19 +122,27 @@ fn inside(
 ) -> (&'static str, String) {
     let outer = base(part, bases[0]);
     if !crossing && intruder[0] == intruder[1] && ops[intruder[0] as usize].is_write() {
-        let lost = name(part, intruder[0]);
+        let (write, last) = (name(part, intruder[0]), name(part, span[1]));
         let before = match span[0] {
-            INITIAL => "from the start".to_string(),
-            op => format!("before it ({} had returned)", name(part, op)),
+            INITIAL => String::new(),
+            op => format!(", which {} had shown to be there before,", name(part, op)),
         };
-        return (
-            "an acknowledged write vanished",
-            format!(
-                "{lost} was called and returned while the value was the one that goes back to {outer}: that was there {before} and \
-                 still there after it ({} was called later)",
-                name(part, span[1]),
-            ),
-        );
+        return if was_seen(ops, intruder[0]) {
+            (
+                "stale read",
+                format!(
+                    "{last} still concerns the value of {outer}{before} although {write} had replaced it and returned by then"
+                ),
+            )
+        } else {
+            (
+                "an acknowledged write vanished",
+                format!(
+                    "{write} returned, but nobody ever saw it: {last}, called after it returned, still concerns the value of \
+                     {outer}{before} as if nothing had been written",
+                ),
+            )
+        };
     }
     let inner = base(part, bases[1]);
     let seen = match span[0] {
@@ -151,6 +159,15 @@ fn inside(
             name(part, span[1]),
         ),
     )
+}
+
+/// Whether a value read contains what was written.
+fn was_seen(ops: &[Op<'_>], write: u32) -> bool {
+    let write = &ops[write as usize];
+    ops.iter().filter(|op| op.kind == Kind::Get).any(|get| match write.kind {
+        Kind::Put => get.text.starts_with(write.text),
+        _ => get.text.windows(write.text.len()).any(|text| text == write.text),
+    })
 }
 
 /// The sentence for a dead end of the search.

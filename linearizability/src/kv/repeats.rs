@@ -116,25 +116,25 @@ impl Matching<'_, '_> {
             let mut changed = false;
             let mut fewest: Option<Open> = None;
             let mut open = 0;
-            for number in 0..blocks.len() {
-                if !blocks[number].layers.iter().any(|layer| layer.is_repeated) {
+            for (number, block) in blocks.iter_mut().enumerate() {
+                if !block.layers.iter().any(|layer| layer.is_repeated) {
                     continue;
                 }
-                let bounds = self.bounds(&blocks[number]);
+                let bounds = self.bounds(block);
                 for (at, bound) in bounds.iter().enumerate() {
-                    let layer = blocks[number].layers[at];
+                    let layer = block.layers[at];
                     if !layer.is_repeated {
                         continue;
                     }
                     let candidates = self.candidates(layer.write, bound);
                     match candidates.as_slice() {
                         [] => {
-                            let start = blocks[number].layers[at - 1].end;
+                            let start = block.layers[at - 1].end;
                             self.flaw.get_or_insert(Flaw::NoWrite { read: layer.seen_by, offset: start });
                             return Err(Found::None);
                         }
                         [only] => {
-                            let layer = &mut blocks[number].layers[at];
+                            let layer = &mut block.layers[at];
                             (layer.write, layer.is_repeated) = (*only, false);
                             self.used.insert(*only);
                             settled.push((number, at));
