@@ -4,11 +4,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use labrpc::{Faults, Reason, RpcError, Step};
+use labrpc::{Fate, Faults, Kind, NetworkOptions, Notice, Reason, RpcError, RpcFuture, Step};
 
 use crate::common::*;
 use crate::recorder::Recorder;
 
+const ZERO: Duration = Duration::ZERO;
 const MOMENT: Duration = Duration::from_millis(30);
 
 /// A network of this kind once delivered replies of servers that had been deleted while the handler ran: a
@@ -47,6 +48,30 @@ fn nor_is_it_delivered_when_the_server_has_been_restarted() {
     assert_eq!(reply.wait(), Err(RpcError::Lost));
     assert_eq!(recorder.until_ends(2)[1].step, Step::Dropped(Reason::ServerDeleted));
     assert_eq!(world.calls.gate(&Number(0)).wait(), Ok(Number(0)));
+}
+
+/// Nor when the handler had ended in time, and the reply was on its way.
+#[test]
+fn nor_is_it_delivered_when_it_was_on_its_way() {
+    for cut in [false, true] {
+        let world = World::new();
+        let recorder = Recorder::on(&world.network);
+        world.network.intercept(|envelope| match envelope.kind {
+            Kind::Request => Fate::Deliver,
+            Kind::Reply => Fate::Delay(MOMENT),
+        });
+        let reply = world.calls.next(&Number(0));
+        until(|| recorder.steps().contains(&(Kind::Reply, Step::Delayed(MOMENT))));
+        let reason = if cut {
+            world.network.enable(&world.client, false);
+            Reason::LinkCut
+        } else {
+            world.network.delete_server("server");
+            Reason::ServerDeleted
+        };
+        assert_eq!(reply.wait(), Err(RpcError::Lost));
+        assert_eq!(recorder.until_ends(2)[1].step, Step::Dropped(reason));
+    }
 }
 
 /// Deletes servers at any moment of many calls: once `delete_server` has returned, no call resolves with a
@@ -110,7 +135,7 @@ fn a_cut_ends_calls_in_a_handler_and_drops_their_replies() {
 fn a_cut_drops_requests_on_their_way() {
     let world = World::new();
     let recorder = Recorder::on(&world.network);
-    world.network.intercept(|_| labrpc::Fate::Delay(MOMENT));
+    world.network.intercept(|_| Fate::Delay(MOMENT));
     let reply = world.calls.next(&Number(0));
     world.network.enable(&world.client, false);
     assert_eq!(reply.wait(), Err(RpcError::Lost));
@@ -122,7 +147,7 @@ fn a_cut_drops_requests_on_their_way() {
 fn a_request_does_not_reach_the_server_that_replaced_its_own() {
     let world = World::new();
     let recorder = Recorder::on(&world.network);
-    world.network.intercept(|_| labrpc::Fate::Delay(MOMENT));
+    world.network.intercept(|_| Fate::Delay(MOMENT));
     let reply = world.calls.next(&Number(0));
     world.start_server();
     assert_eq!(reply.wait(), Err(RpcError::Lost));
@@ -182,8 +207,8 @@ fn the_end_of_the_network_ends_all_calls() {
     let running = calls.gate(&Number(0));
     tester.gates.until_waiting(1);
     network.intercept(|envelope| match envelope.method.method {
-        "letters" => labrpc::Fate::Hold,
-        _ => labrpc::Fate::Delay(SOON * 100),
+        "letters" => Fate::Hold,
+        _ => Fate::Delay(SOON * 100),
     });
     let (held, under_way) = (calls.letters(&Number(1)), calls.next(&Number(0)));
     drop(network);
@@ -196,4 +221,65 @@ fn the_end_of_the_network_ends_all_calls() {
     let stopped = ends.iter().filter(|end| end.step == Step::Dropped(Reason::NetworkStopped)).count();
     assert_eq!(stopped, 2, "the held message and the one under way: {ends:?}");
     recorder.check_conservation();
+}
+
+/// All faults and fates, cuts, restarts and closed clients at once: each call resolves, and each message has one
+/// beginning and one end.
+#[test]
+fn whatever_happens_calls_resolve_and_messages_end() {
+    for options in [NetworkOptions::default(), NetworkOptions { latency: ZERO..=ZERO, ..Default::default() }]
+    {
+        let world = World::with(NetworkOptions { call_timeout: MOMENT * 5, ..options });
+        let recorder = Recorder::on(&world.network);
+        world.network.set_faults(Faults {
+            duplicate: 0.1,
+            long_request_delay: 0.1,
+            long_request_delay_range: ZERO..=MOMENT,
+            long_reordering: true,
+            ..Faults::unreliable()
+        });
+        world.network.intercept(|envelope| match envelope.id.0 % 20 {
+            0 => Fate::Hold,
+            1 => Fate::Drop(Notice::ByTimeout),
+            2 => Fate::Duplicate(2),
+            3 => Fate::Delay(MOMENT),
+            _ => Fate::Default,
+        });
+        let mut replies = Vec::new();
+        for round in 0..20 {
+            let client = world.network.client("client", "server", world.caller.clone());
+            let calls = TestClient::new(client.clone());
+            for i in 0..20 {
+                world.network.enable(&client, i % 10 != 9);
+                replies.push(received(calls.reverse(&text("ab"))));
+                replies.push(received(calls.letters(&Number(i))));
+            }
+            match round % 4 {
+                0 => world.network.delete_server("server"),
+                1 => world.start_server(),
+                2 => world.network.close(&client),
+                _ => (),
+            }
+            let held = recorder.records().into_iter().filter(|record| record.step == Step::Held);
+            for record in held.filter(|record| record.id.0 % 40 == 0) {
+                world.network.release(record.id);
+            }
+            thread::sleep(MOMENT / 10);
+        }
+        for reply in replies {
+            assert!(reply.recv_timeout(SOON * 10).is_ok(), "the call resolves");
+        }
+        let World { network, server, caller, .. } = world;
+        drop(network);
+        server.until_no_threads();
+        caller.until_no_threads();
+        recorder.check_conservation();
+    }
+}
+
+/// Where the outcome of a call will be.
+fn received(reply: RpcFuture<Text>) -> mpsc::Receiver<labrpc::Result<Text>> {
+    let (sender, receiver) = mpsc::channel();
+    reply.on_reply(move |reply| sender.send(reply).unwrap());
+    receiver
 }
