@@ -16,5 +16,6 @@ fn main() {
         && env::var_os("CARGO_CFG_SANITIZE").is_none();
     if simulated {
         println!("cargo::rustc-cfg=simulated");
+        println!("cargo::rustc-link-arg-examples=-no-pie");
     }
 }
