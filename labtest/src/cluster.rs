@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use labnode::{Persister, State};
 use labrpc::{Client, Network, Server, Service, Spawn};
 use parking_lot::Mutex;
@@ -250,8 +251,8 @@ impl<N: Node> Subject for Inner<N> {
             })
             .collect();
         let deadline = std::time::Instant::now() + PATIENCE;
-        let states: Vec<Option<Result<State, _>>> =
-            asked.into_iter().map(|asked| asked.map(|answered| answered.recv_deadline(deadline))).collect();
+        let answer = |answered: Receiver<State>| answered.recv_deadline(deadline);
+        let states: Vec<_> = asked.into_iter().map(|asked| asked.map(answer)).collect();
 
         let slots = self.slots.lock();
         let applied = self.applied.lock();
@@ -261,7 +262,8 @@ impl<N: Node> Subject for Inner<N> {
             let (term, leader) = match state {
                 None => ("-".to_string(), "-"),
                 Some(Ok(state)) => (state.term.to_string(), yes_no(state.is_leader)),
-                Some(Err(_)) => ("?".to_string(), "? (state() does not answer)"),
+                Some(Err(RecvTimeoutError::Timeout)) => ("?".to_string(), "? (state() does not answer)"),
+                Some(Err(RecvTimeoutError::Disconnected)) => ("?".to_string(), "? (state() panics)"),
             };
             let last = applied.last(server).map_or_else(|| "-".to_string(), |last| last.to_string());
             let (alive, connected) = (yes_no(slot.life.is_some()), yes_no(slot.side.is_some()));
@@ -333,8 +335,10 @@ mod tests {
         }
 
         fn state(&self) -> State {
-            while self.hangs {
-                std::thread::park();
+            if self.hangs {
+                loop {
+                    std::thread::park();
+                }
             }
             State { term: 7, is_leader: self.me == 1 }
         }

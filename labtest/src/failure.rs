@@ -86,7 +86,8 @@ fn caught(info: &PanicHookInfo<'_>) -> bool {
     if owner.incarnation.is_some_and(|incarnation| !incarnation.is_alive()) {
         eprintln!("a panic of a killed server, which is no failure: {failure}");
     } else if let Some(later) = run.record(failure) {
-        eprintln!("a panic after the end of the run: {later}");
+        // A symptom, most likely: the report is about the cause.
+        log::warn!("a panic after the failure: {later}");
     }
     true
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -69,7 +70,7 @@ pub(crate) struct Progress {
     /// How long the body took, measured when it ended.
     pub(crate) took: Duration,
     /// Which thread numbers were given out while a server's incarnation was being made.
-    pub(crate) births: Vec<(std::ops::Range<u64>, Arc<Incarnation>)>,
+    pub(crate) births: Vec<(Range<u64>, Arc<Incarnation>)>,
 }
 
 /// A part of a test, as reports show it.

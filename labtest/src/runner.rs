@@ -368,6 +368,15 @@ mod tests {
             }),
             &["no idea", "thread `unnamed` of server 3"],
         );
+        // In such a thread, while the server is still being made.
+        assert_fails(
+            outcome(LIMITS, |run| {
+                threads::born_during(run, &Incarnation::new(run, 4), || {
+                    let _ = thread::spawn(|| panic!("no idea")).join();
+                });
+            }),
+            &["no idea", "thread `unnamed` of server 4"],
+        );
     }
 
     #[test]

@@ -53,13 +53,18 @@ pub(crate) fn acting_for<T>(run: &Run, incarnation: &Arc<Incarnation>, f: impl F
     f()
 }
 
-/// Runs `birth`, which makes an incarnation, and remembers the numbers of the threads made meanwhile.
+/// Runs `birth`, which makes an incarnation, and remembers the numbers of the threads made meanwhile. They are
+/// the incarnation's from the start: a thread may panic before `birth` is over.
 pub(crate) fn born_during<T>(run: &Run, incarnation: &Arc<Incarnation>, birth: impl FnOnce() -> T) -> T {
-    let first = next_number();
+    let set_range = |range: Range<u64>| {
+        let births = &mut run.shared.progress.lock().births;
+        births.retain(|(_, other)| !Arc::ptr_eq(other, incarnation));
+        births.push((range, incarnation.clone()));
+    };
+    let Some(first) = next_number() else { return birth() };
+    set_range(first..u64::MAX);
     let made = birth();
-    if let Some(range) = first.zip(next_number()).map(|(first, end)| Range { start: first, end }) {
-        run.shared.progress.lock().births.push((range, incarnation.clone()));
-    }
+    set_range(first..next_number().unwrap_or(first));
     made
 }
 
