@@ -122,43 +122,64 @@ fn inside(
 ) -> (&'static str, String) {
     let outer = base(part, bases[0]);
     if !crossing && intruder[0] == intruder[1] && ops[intruder[0] as usize].is_write() {
-        let (write, last) = (name(part, intruder[0]), name(part, span[1]));
-        let before = match span[0] {
+        let write = name(part, intruder[0]);
+        let last = match part.operation(span[1] as usize).output() {
+            Some(value) if !ops[span[1] as usize].is_write() => {
+                format!("{} returned {}", name(part, span[1]), value.abridged(SHOWN))
+            }
+            _ => format!("{} was applied", name(part, span[1])),
+        };
+        let base = match bases[0] {
             INITIAL => String::new(),
-            op => format!(", which {} had shown to be there before,", name(part, op)),
+            op if span[0] == op => format!(" (called after {} had returned)", name(part, op)),
+            op => {
+                format!(" (called after {}, based on {}, had returned)", name(part, span[0]), name(part, op))
+            }
         };
         return if was_seen(ops, intruder[0]) {
             (
                 "stale read",
-                format!(
-                    "{last} still concerns the value of {outer}{before} although {write} had replaced it and returned by then"
-                ),
+                format!("{last} as if {write}{base} had not been, although that had returned before"),
             )
         } else {
             (
                 "an acknowledged write vanished",
                 format!(
-                    "{write} returned, but nobody ever saw it: {last}, called after it returned, still concerns the value of \
-                     {outer}{before} as if nothing had been written",
+                    "{write}{base} returned, but nobody ever saw it: afterwards {last} as if it had not been"
                 ),
             )
         };
     }
     let inner = base(part, bases[1]);
-    let seen = match span[0] {
-        INITIAL => String::new(),
-        op => format!("{} had returned, ", name(part, op)),
-    };
-    (
-        "the value went A, B, A",
+    let (from, until) = (name(part, span[1]), name(part, intruder[0]));
+    let sentence = if crossing {
+        let start = match span[0] {
+            INITIAL => String::new(),
+            op => {
+                format!("{} had returned before {} was called, and ", name(part, op), name(part, intruder[1]))
+            }
+        };
         format!(
-            "the value that goes back to {outer} and the one that goes back to {inner} alternate: {seen}then {} was called, \
-             {} had returned, and only then {} was called",
+            "the values based on {outer} and on {inner} overlap: {start}{until} had returned before {from} was called"
+        )
+    } else if intruder[0] == intruder[1] && span[0] != INITIAL {
+        format!(
+            "{}, {until} and {from} happened one after the other, but the first and the last belong to the value based on {outer}, \
+             and the one in the middle to the value based on {inner}",
+            name(part, span[0]),
+        )
+    } else {
+        let start = match span[0] {
+            INITIAL => "until".to_string(),
+            op => format!("from the return of {} to", name(part, op)),
+        };
+        format!(
+            "{start} the call of {from} the value was the one based on {outer}, but in between it was the one based on {inner}: \
+             {} was called after, and {until} had returned before that",
             name(part, intruder[1]),
-            name(part, intruder[0]),
-            name(part, span[1]),
-        ),
-    )
+        )
+    };
+    ("the value went A, B, A", sentence)
 }
 
 /// Whether a value read contains what was written.

@@ -128,7 +128,8 @@ impl Model for KvStore {
 
     fn difference(&self, before: &Text, after: &Text) -> Option<String> {
         let same = common_prefix(before, after);
-        if same == 0 || before == after {
+        // Short beginnings are easier seen than counted.
+        if same < SHOWN / 2 || before == after {
             return None;
         }
         let tail = |t: &Text| Text::from(&t[same..]).abridged(SHOWN);
