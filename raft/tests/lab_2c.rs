@@ -275,7 +275,10 @@ fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<String> {
     while !stop.load(Ordering::SeqCst) {
         commands += 1;
         let command = format!("{me}-{commands}");
-        let accepted = cfg.all().filter_map(|server| cfg.start(server, &command).ok()).last();
+        let mut accepted = None;
+        for server in cfg.all() {
+            accepted = cfg.start(server, &command).ok().or(accepted);
+        }
         let Some(start) = accepted else {
             cfg.sleep(Duration::from_millis(79 + 17 * me));
             continue;

@@ -44,9 +44,11 @@ fn corrupt_persisted_state_is_refused() {
 #[test]
 fn a_position_that_is_no_peer_is_refused() {
     labtest::run(|_| {
-        for (peers, me, part) in [(3, 3, "3"), (3, 7, "7"), (0, 0, "peers")] {
+        for (peers, me, parts) in [(3, 3, ["me", "3"]), (3, 7, ["me", "7"]), (0, 0, ["peer", "empty"])] {
             let message = panic_of_new(peers, me, Persister::new());
-            assert!(message.contains(part), "{part:?} is not named: {message}");
+            for part in parts {
+                assert!(message.contains(part), "{part:?} is not named: {message}");
+            }
         }
     });
 }
