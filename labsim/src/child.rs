@@ -3,6 +3,7 @@
 //! Nothing outlives the test: the child dies with the thread that started it, and its process group with it.
 //! Address randomisation is off in the child where the system allows that.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -16,8 +17,8 @@ use crate::wire::Finished;
 const VARIABLE: &str = "LABSIM_CHILD";
 /// Leaves address randomisation on, to show that what must not depend on it does not.
 const KEEP_RANDOMIZATION: &str = "LABSIM_KEEP_RANDOMIZATION";
-/// Output kept of one child.
-const OUTPUT_MAX: usize = 8 << 20;
+/// Output kept of one child, of its beginning and of its end.
+const OUTPUT_KEPT: usize = 256 << 10;
 /// After its time limit a child has this long to say so itself, with the stack of what ran.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -112,7 +113,7 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
     let status = child.wait()?;
     let Collected { output, result, late } = collected?;
     let output = output.into_text();
-    let finished = match Finished::decode(&result.bytes) {
+    let finished = match Finished::decode(&result.head) {
         Some(finished) if !late => Ok(finished),
         _ => Err(why(status, late, &output, wall_max)),
     };
@@ -157,35 +158,47 @@ fn kill_group(child: &Child) {
     unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
 }
 
-/// What one pipe gave so far.
-#[derive(Debug, Default)]
+/// What one pipe gave so far: all of it, or its beginning and its end.
+#[derive(Debug)]
 struct Stream {
-    bytes: Vec<u8>,
+    kept_each: usize,
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
     dropped: usize,
     ended: bool,
 }
 
 impl Stream {
+    fn new(kept_each: usize) -> Self {
+        Stream { kept_each, head: Vec::new(), tail: VecDeque::new(), dropped: 0, ended: false }
+    }
+
     /// Reads what is there.
-    fn read_some(&mut self, from: &mut File, max: usize) {
+    fn read_some(&mut self, from: &mut File) {
         let mut buffer = [0; 64 << 10];
         match from.read(&mut buffer) {
             Ok(0) => self.ended = true,
-            Ok(n) => {
-                let keep = n.min(max.saturating_sub(self.bytes.len()));
-                self.bytes.extend_from_slice(&buffer[..keep]);
-                self.dropped += n - keep;
-            }
+            Ok(n) => self.take(&buffer[..n]),
             Err(error) => self.ended = error.kind() != io::ErrorKind::Interrupted,
         }
     }
 
+    fn take(&mut self, bytes: &[u8]) {
+        let (head, tail) = bytes.split_at(bytes.len().min(self.kept_each - self.head.len()));
+        self.head.extend_from_slice(head);
+        self.tail.extend(tail);
+        let excess = self.tail.len().saturating_sub(self.kept_each);
+        self.tail.drain(..excess);
+        self.dropped += excess;
+    }
+
     fn into_text(self) -> String {
-        let mut text = String::from_utf8_lossy(&self.bytes).into_owned();
+        let mut bytes = self.head;
         if self.dropped > 0 {
-            text += &format!("\n[{} more bytes of output are not shown]\n", self.dropped);
+            bytes.extend(format!("\n[... {} bytes of output are not shown ...]\n", self.dropped).bytes());
         }
-        text
+        bytes.extend(self.tail);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -197,7 +210,8 @@ struct Collected {
 
 /// Reads both pipes until the child has ended or the deadline has passed.
 fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant) -> io::Result<Collected> {
-    let mut got = Collected { output: Stream::default(), result: Stream::default(), late: false };
+    let (all, ends) = (Stream::new(usize::MAX), Stream::new(OUTPUT_KEPT));
+    let mut got = Collected { output: ends, result: all, late: false };
     // SAFETY: our child, not yet waited for; the descriptor is ours.
     let process = unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, child.id() as libc::pid_t, 0);
@@ -229,10 +243,10 @@ fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant)
         }
         let [from_output, from_result, from_process] = polled.map(|fd| ready > 0 && fd.revents != 0);
         if from_output {
-            got.output.read_some(&mut output, OUTPUT_MAX);
+            got.output.read_some(&mut output);
         }
         if from_result {
-            got.result.read_some(&mut result, usize::MAX);
+            got.result.read_some(&mut result);
         }
         ended |= from_process;
         if ended && got.output.ended && got.result.ended {
@@ -269,5 +283,22 @@ fn why(status: ExitStatus, late: bool, output: &str, wall_max: Duration) -> Stri
         libc::SIGFPE => "arithmetic fault (SIGFPE)".into(),
         libc::SIGKILL => "killed (SIGKILL): by the system for want of memory, or by hand".into(),
         other => format!("the process was ended by signal {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stream;
+
+    #[test]
+    fn of_much_output_both_ends_are_kept() {
+        let mut stream = Stream::new(4);
+        for part in ["abc", "defgh", "ijk", "l"] {
+            stream.take(part.as_bytes());
+        }
+        assert_eq!(stream.into_text(), "abcd\n[... 4 bytes of output are not shown ...]\nijkl");
+        let mut stream = Stream::new(4);
+        stream.take(b"abcdef");
+        assert_eq!(stream.into_text(), "abcdef");
     }
 }

@@ -19,7 +19,7 @@ pub struct Options {
     pub memory_max: usize,
     /// The run fails when a thread has used this much CPU time without giving way: a busy loop.
     pub busy_max: Duration,
-    /// The run fails after so many switches in a row without the virtual clock moving: a livelock.
+    /// The run fails after so many switches in a row without a timer firing: a livelock. Preemptions do not count.
     pub livelock_switches: u64,
     /// The run ends with the first panic of any thread, not only with one of the first thread.
     pub end_on_panic: bool,

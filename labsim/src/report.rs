@@ -64,7 +64,7 @@ pub enum Failure {
     Panicked(PanicNote),
     /// Every thread waits and no timer is armed.
     Deadlock(Vec<ThreadDump>),
-    /// `livelock_switches` switches in a row without the clock moving.
+    /// `livelock_switches` switches in a row without a timer firing.
     Livelock(Vec<ThreadDump>),
     /// A thread used `busy_max` of CPU time without giving way.
     BusyLoop(ThreadDump),
@@ -83,7 +83,7 @@ impl fmt::Display for Failure {
                 threads.iter().try_for_each(|thread| write!(f, "{thread}"))
             }
             Failure::Livelock(threads) => {
-                writeln!(f, "livelock: threads take turns, but the clock does not move")?;
+                writeln!(f, "livelock: threads take turns, but none of them ever sleeps")?;
                 threads.iter().try_for_each(|thread| write!(f, "{thread}"))
             }
             Failure::BusyLoop(thread) => {

@@ -62,9 +62,11 @@ impl Frame {
 
     fn is_in_users_source(&self) -> bool {
         let elsewhere = ["/rustc/", "/registry/src/", "/library/std/", "/library/core/", "/library/alloc/"];
-        // The C library's own line tables have relative places.
-        self.place.starts_with('/')
+        // The C library's own line tables.
+        let libc = ["/nptl/", "/sysdeps/", "/csu/"];
+        !self.place.is_empty()
             && !self.is_ours()
+            && !libc.iter().any(|part| self.place.contains(part))
             && !elsewhere.iter().any(|part| self.place.contains(part))
     }
 
@@ -87,8 +89,9 @@ fn parse(text: &str, directory: &str) -> Vec<Frame> {
     for line in text.lines().map(str::trim_start) {
         if let Some(place) = line.strip_prefix("at ") {
             if let Some(frame) = frames.last_mut() {
-                let here = place.strip_prefix("./").filter(|rest| !rest.starts_with("nptl/"));
-                frame.place = here.map_or_else(|| place.to_owned(), |rest| format!("{directory}/{rest}"));
+                frame.place = place
+                    .strip_prefix("./")
+                    .map_or_else(|| place.to_owned(), |rest| format!("{directory}/{rest}"));
             }
         } else if let Some((number, name)) = line.split_once(": ") {
             if number.bytes().all(|b| b.is_ascii_digit()) {

@@ -67,7 +67,9 @@ pub(super) unsafe extern "C" fn pthread_create(
             None => match FIRST_OF.take() {
                 Some(runtime) => {
                     let id = runtime.spawn_first();
-                    create(runtime, id, true, out, attributes, start, argument)
+                    let error = create(runtime, id, true, out, attributes, start, argument);
+                    raw::futex_post(&runtime.ready);
+                    error
                 }
                 None => real(out, attributes, start, argument),
             },
@@ -131,6 +133,8 @@ extern "C" fn begin(boot: *mut c_void) -> *mut c_void {
     thread.inside.set(true);
     let inside = Inside { thread };
     if first {
+        // Whoever created it holds no baton, and must be through with the run's state.
+        raw::futex_await(&thread.runtime.ready);
         inside.first();
     } else {
         thread.baton.first_turn(kind);

@@ -57,21 +57,21 @@ impl Policy {
         }
     }
 
-    /// The mix: of four seeds one runs PCT, one switches only where threads block, two preempt, from often to
+    /// The mix: of eight seeds two run PCT, one switches only where threads block, five preempt, from often to
     /// rarely; one in four has late timers.
     fn draw(rng: &mut Rng) -> Self {
         let slack_max = [0, 0, 0, 0, 0, 0, 50_000, 500_000][rng.below(8) as usize];
-        match rng.below(4) {
-            0 => {
+        match rng.below(8) {
+            0 | 1 => {
                 let depth = 2 + rng.below(3) as u32;
                 let steps = 1 << (6 + rng.below(14));
                 Policy { slack_max, ..Self::new(&Schedule::Pct { depth, steps }, rng) }
             }
-            1 => Policy { chooser: Chooser::Uniform, alloc_gap: 0, sync_one_in: 0, slack_max },
+            2 => Policy { chooser: Chooser::Uniform, alloc_gap: 0, sync_one_in: 0, slack_max },
             _ => Policy {
                 chooser: Chooser::Uniform,
-                alloc_gap: 1 << (2 + rng.below(9)),
-                sync_one_in: 1 << rng.below(6),
+                alloc_gap: 1 << (1 + rng.below(7)),
+                sync_one_in: 1 << rng.below(5),
                 slack_max,
             },
         }
@@ -84,14 +84,17 @@ impl Policy {
     }
 
     /// The position in `runnable`, which is not empty, of the thread to run.
-    pub(crate) fn choose(&self, runnable: &[ThreadId], rng: &mut Rng) -> usize {
+    ///
+    /// With `fair` every thread gets its turn whatever its priority: PCT assumes a program that ends, and would
+    /// let two threads that wait for a third keep it from running for ever.
+    pub(crate) fn choose(&self, runnable: &[ThreadId], fair: bool, rng: &mut Rng) -> usize {
         match &self.chooser {
             Chooser::Uniform if runnable.len() == 1 => 0,
-            Chooser::Uniform => rng.below(runnable.len() as u64) as usize,
-            Chooser::Pct(pct) => {
+            Chooser::Pct(pct) if !fair => {
                 let highest = runnable.iter().enumerate().max_by_key(|(_, t)| pct.priority(**t));
                 highest.map_or(0, |(at, _)| at)
             }
+            _ => rng.below(runnable.len() as u64) as usize,
         }
     }
 
@@ -200,22 +203,29 @@ mod tests {
     #[test]
     fn pct_sticks_to_the_highest_until_a_change_point() {
         let (mut policy, mut rng) = pct(2, 10, 3);
-        let first = [A, B][policy.choose(&[A, B], &mut rng)];
+        let first = [A, B][policy.choose(&[A, B], false, &mut rng)];
         let other = if first == A { B } else { A };
         let passed = (1..=10).find(|_| policy.gives_way(first, &[other], Points::Sync, &mut rng));
         assert!(passed.is_some(), "the one change point lies within the first ten");
-        assert_eq!([A, B][policy.choose(&[A, B], &mut rng)], other);
+        assert_eq!([A, B][policy.choose(&[A, B], false, &mut rng)], other);
         assert!(!policy.gives_way(other, &[first], Points::Allocations(1_000), &mut rng));
     }
 
     #[test]
     fn pct_of_depth_one_never_preempts_and_yield_lets_others_run() {
         let (mut policy, mut rng) = pct(1, 10, 4);
-        let first = [A, B][policy.choose(&[A, B], &mut rng)];
+        let first = [A, B][policy.choose(&[A, B], false, &mut rng)];
         let other = if first == A { B } else { A };
         assert!((0..100).all(|_| !policy.gives_way(first, &[other], Points::Sync, &mut rng)));
         policy.yielded(first);
-        assert_eq!([A, B][policy.choose(&[A, B], &mut rng)], other);
+        assert_eq!([A, B][policy.choose(&[A, B], false, &mut rng)], other);
+    }
+
+    #[test]
+    fn pct_is_fair_when_asked() {
+        let (policy, mut rng) = pct(1, 10, 4);
+        let first = (0..100).filter(|_| policy.choose(&[A, B], true, &mut rng) == 0).count();
+        assert!((20..80).contains(&first), "{first}");
     }
 
     #[test]
@@ -227,6 +237,6 @@ mod tests {
             calm += u32::from(policy.alloc_gap == 0);
             late += u32::from(policy.slack_max > 0);
         }
-        assert!([pct, calm, late].iter().all(|n| (60..140).contains(n)), "{pct} {calm} {late}");
+        assert!([pct, 2 * calm, late].iter().all(|n| (60..140).contains(n)), "{pct} {calm} {late}");
     }
 }

@@ -86,7 +86,7 @@ fn failure(runtime: &Runtime, options: &Options, watch: Watch) -> Failure {
     }
     let ending = runtime.ending.take().unwrap_or(Ending::Panicked);
     match ending {
-        Ending::Returned | Ending::Panicked => Failure::Panicked(first_panic(runtime)),
+        Ending::Returned | Ending::Panicked => Failure::Panicked(last_panic(runtime)),
         Ending::Deadlock => Failure::Deadlock(all(runtime)),
         Ending::Livelock => Failure::Livelock(all(runtime)),
         Ending::Memory => {
@@ -96,8 +96,9 @@ fn failure(runtime: &Runtime, options: &Options, watch: Watch) -> Failure {
     }
 }
 
-fn first_panic(runtime: &Runtime) -> PanicNote {
-    let note = runtime.panics.borrow().first().cloned();
+/// The one that ended the run.
+fn last_panic(runtime: &Runtime) -> PanicNote {
+    let note = runtime.panics.borrow().last().cloned();
     note.unwrap_or_else(|| PanicNote {
         thread: "main".into(),
         node: String::new(),

@@ -17,12 +17,13 @@ use super::rng::Rng;
 use super::scheduler::{Nanos, NodeId, OUTSIDE, Scheduler, Stop, ThreadId, Waiting};
 use super::stacks::Stacks;
 use super::thread::Thread;
+use super::watchdog;
 use crate::options::Options;
 use crate::report::PanicNote;
 
 /// Clock reads that cost nothing after each wait: a program reads the clock a few times for each thing it does.
 const FREE_READS: u32 = 32;
-/// The first poll beyond takes this long; each 64 polls double it, up to 128 times.
+/// The first poll beyond takes this long; each 64 polls double it, up to 512 times.
 const POLL_COST: Nanos = 1_000;
 
 /// Why a run is over.
@@ -58,6 +59,8 @@ pub(crate) struct Runtime {
     pub(crate) panics: RefCell<Vec<PanicNote>>,
     pub(crate) ending: RefCell<Option<Ending>>,
     pub(crate) end_on_panic: bool,
+    /// The first thread may begin.
+    pub(super) ready: AtomicU32,
     pub(crate) over: AtomicU32,
     /// For the watchdog: changes whenever a thread gives way; which thread runs; which kernel thread it is on.
     pub(super) progress: AtomicU64,
@@ -92,6 +95,7 @@ impl Runtime {
             panics: RefCell::default(),
             ending: RefCell::new(None),
             end_on_panic: options.end_on_panic,
+            ready: AtomicU32::new(0),
             over: AtomicU32::new(0),
             progress: AtomicU64::new(0),
             running: AtomicU32::new(0),
@@ -118,6 +122,9 @@ pub(crate) struct Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
+        if watchdog::stop_is_asked() {
+            watchdog::stop_here(self.thread);
+        }
         self.thread.inside.set(false);
     }
 }
@@ -187,7 +194,7 @@ impl Inside {
         let polls = self.thread.polls.get().saturating_add(1);
         self.thread.polls.set(polls);
         self.runtime().progress.fetch_add(1, Ordering::Relaxed);
-        self.scheduler().charge(POLL_COST << (polls / 64).min(7));
+        self.scheduler().charge(POLL_COST << (polls / 64).min(9));
     }
 
     /// A point at which the schedule may prefer another thread.
@@ -341,6 +348,9 @@ impl Inside {
 impl Runtime {
     /// The first thread, before there is a baton to hold.
     pub(super) fn spawn_first(&self) -> ThreadId {
-        self.scheduler.borrow_mut().spawn(OUTSIDE)
+        let mut scheduler = self.scheduler.borrow_mut();
+        let id = scheduler.spawn(OUTSIDE);
+        scheduler.set_name(id, "main".into());
+        id
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::runtime::Runtime;
@@ -30,6 +30,8 @@ pub(super) enum Watch {
     OutOfTime(ThreadId, Option<Backtrace>),
 }
 
+/// The interrupted thread was inside the runtime, and stops when it leaves.
+static STOP: AtomicBool = AtomicBool::new(false);
 static SHOWN: AtomicU32 = AtomicU32::new(0);
 static STACK: Mutex<Option<Backtrace>> = Mutex::new(None);
 
@@ -88,9 +90,23 @@ fn install() {
 }
 
 extern "C" fn handler(_: c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    let Some(thread) = Thread::current() else { return };
-    // The run is over: what the thread was doing is left undone. So the capture may not be async-signal-safe;
-    // if it hangs, the report comes without a stack.
+    match Thread::current() {
+        // The run's state must not be left half changed: its report is still to be written.
+        Some(thread) if thread.inside.get() => STOP.store(true, Ordering::Relaxed),
+        Some(thread) => stop_here(thread),
+        None => {}
+    }
+}
+
+pub(super) fn stop_is_asked() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
+/// Shows the stack and stops for good. What the thread was doing is left undone, so the capture need not be fit
+/// for a signal handler; if it hangs, the report comes without a stack.
+#[cold]
+pub(super) fn stop_here(thread: &Thread) -> ! {
+    STOP.store(false, Ordering::Relaxed);
     thread.inside.set(true);
     let stack = Backtrace::force_capture();
     if let Ok(mut slot) = STACK.try_lock() {

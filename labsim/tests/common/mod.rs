@@ -48,3 +48,29 @@ pub(crate) fn trace(name: &str, seed: u64, environment: &[(&str, &str)]) -> Stri
 pub(crate) fn repeats() -> usize {
     std::env::var("LABSIM_REPEAT").map_or(20, |n| n.parse().expect("LABSIM_REPEAT is a number"))
 }
+
+/// Whether this test binary was started by [`inner`]: tests that are to fail do so only then.
+pub(crate) fn is_inner() -> bool {
+    std::env::var_os("LABSIM_INNER").is_some()
+}
+
+/// Runs the test `name`, one of those that do nothing in an ordinary run, as [`again`] does.
+pub(crate) fn inner(name: &str, environment: &[(&str, &str)]) -> Again {
+    let mut all = vec![("LABSIM_INNER", "1")];
+    all.extend(environment);
+    again(name, &all)
+}
+
+/// Runs `name`, which must fail and say all of `says`, in this order.
+#[track_caller]
+pub(crate) fn fails_saying(name: &str, environment: &[(&str, &str)], says: &[&str]) -> Again {
+    let again = inner(name, environment);
+    assert!(!again.passed, "{name} passed: {}", again.text);
+    let mut rest = again.text.as_str();
+    for part in says {
+        let at =
+            rest.find(part).unwrap_or_else(|| panic!("{name} does not say {part:?} there: {}", again.text));
+        rest = &rest[at + part.len()..];
+    }
+    again
+}

@@ -1,0 +1,226 @@
+//! What is said about a run that goes wrong: which thread, where, why.
+//!
+//! The tests named `bad_...` go wrong when an outer test, below them, runs them; otherwise they do nothing.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use common::{fails_saying, is_inner};
+use labsim::{Options, Run, Test};
+use parking_lot::Mutex;
+
+#[global_allocator]
+static ALLOC: labsim::Alloc = labsim::Alloc;
+
+fn bad(name: &str, body: impl FnOnce() + Send + 'static) {
+    if is_inner() {
+        Test::new(name).run(move |_: Run| {
+            body();
+            String::new()
+        });
+    }
+}
+
+fn named(name: &str, f: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+    thread::Builder::new().name(name.into()).spawn(f).unwrap()
+}
+
+fn take_both(first: &Mutex<u32>, second: &Mutex<u32>) {
+    let _first = first.lock();
+    thread::sleep(Duration::from_millis(1));
+    let _second = second.lock();
+}
+
+#[test]
+fn bad_deadlock() {
+    bad("bad_deadlock", || {
+        let locks = Arc::new((Mutex::new(0), Mutex::new(0)));
+        let other = Arc::clone(&locks);
+        let handle = named("backward", move || take_both(&other.1, &other.0));
+        take_both(&locks.0, &locks.1);
+        handle.join().unwrap();
+    });
+}
+
+#[test]
+fn a_deadlock_names_threads_and_shows_their_stacks() {
+    for handover in ["fast", "futex"] {
+        let says = [
+            "bad_deadlock: FAILED with seed 3",
+            "deadlock: every thread waits and no timer is armed",
+            "thread 'main': waits for a lock or a signal since 0.001",
+            "take_both at ",
+            "diagnosis.rs:",
+            "bad_deadlock",
+            "thread 'backward': waits for a lock or a signal since 0.001",
+            "take_both at ",
+            "to see it again:\n  LAB_SEED=3@",
+            " cargo test -p labsim -- --exact bad_deadlock\n",
+        ];
+        let again = fails_saying("bad_deadlock", &[("LAB_SEED", "3"), ("LAB_HANDOVER", handover)], &says);
+        for hidden in ["src/sim/", "/library/std", "start_thread"] {
+            assert!(!again.text.contains(hidden), "{hidden} is no business of the user: {}", again.text);
+        }
+    }
+}
+
+#[test]
+fn bad_join() {
+    bad("bad_join", || {
+        let lock = Arc::new(Mutex::new(0));
+        let guard = lock.lock();
+        let theirs = Arc::clone(&lock);
+        named("stuck", move || *theirs.lock() += 1).join().unwrap();
+        drop(guard);
+    });
+}
+
+#[test]
+fn a_join_says_for_whom() {
+    fails_saying(
+        "bad_join",
+        &[],
+        &["thread 'main': waits for the end of thread 'stuck'", "thread 'stuck': waits"],
+    );
+}
+
+#[test]
+fn bad_busy() {
+    if is_inner() {
+        let options = Options { busy_max: Duration::from_millis(300), ..Options::new(0) };
+        Test::new("bad_busy").options(options).run(|_: Run| {
+            let flag = Arc::new(AtomicBool::new(false));
+            let theirs = Arc::clone(&flag);
+            named("spinner", move || spin_until(&theirs)).join().unwrap();
+            String::new()
+        });
+    }
+}
+
+#[inline(never)]
+fn spin_until(flag: &AtomicBool) {
+    while !flag.load(Ordering::Relaxed) {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn a_busy_loop_is_found_and_shown() {
+    for handover in ["fast", "futex"] {
+        let says = ["busy loop", "thread 'spinner': runs", "spin_until at ", "diagnosis.rs:"];
+        fails_saying("bad_busy", &[("LAB_HANDOVER", handover)], &says);
+    }
+}
+
+#[test]
+fn bad_livelock() {
+    bad("bad_livelock", || {
+        let main = thread::current();
+        let echo = named("echo", move || {
+            loop {
+                main.unpark();
+                thread::park();
+            }
+        });
+        loop {
+            echo.thread().unpark();
+            thread::park();
+        }
+    });
+}
+
+#[test]
+fn a_livelock_is_found() {
+    fails_saying(
+        "bad_livelock",
+        &[("LAB_SEED", "1")],
+        &["livelock: threads take turns", "thread 'main'", "thread 'echo'"],
+    );
+}
+
+#[test]
+fn bad_panic() {
+    bad("bad_panic", || {
+        let lock = Arc::new(std::sync::Mutex::new(Vec::<u32>::new()));
+        let theirs = Arc::clone(&lock);
+        let handle = named("culprit", move || {
+            let guard = theirs.lock().unwrap();
+            thread::sleep(Duration::from_millis(2));
+            println!("{}", guard[3]);
+        });
+        let _ = handle.join();
+        assert_eq!(lock.lock().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn the_first_panic_comes_first() {
+    let says = [
+        "FAILED",
+        "first, thread 'culprit' panicked 0.002",
+        "diagnosis.rs:",
+        "index out of bounds: the len is 0 but the index is 3",
+        "then, \nthread 'main' panicked",
+        "PoisonError",
+    ];
+    fails_saying("bad_panic", &[("LAB_SEED", "1"), ("RUST_BACKTRACE", "0")], &says);
+}
+
+#[test]
+fn bad_wall() {
+    bad("bad_wall", || {
+        let lock = Arc::new(Mutex::new(0));
+        let theirs = Arc::clone(&lock);
+        named("sleeper", move || loop_for_ever(&theirs));
+        loop_for_ever(&lock);
+    });
+}
+
+fn loop_for_ever(lock: &Mutex<u32>) {
+    loop {
+        *lock.lock() += 1;
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn the_wall_limit_holds_and_says_what_ran() {
+    let says = ["did not end within 500ms of real time", "loop_for_ever at "];
+    fails_saying("bad_wall", &[("LAB_TIMEOUT", "0.5")], &says);
+}
+
+#[test]
+fn polling_the_clock_ends() {
+    Test::new("polling_the_clock_ends").run(|_: Run| {
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_secs(2) {}
+        let flag = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&flag);
+        thread::spawn(move || {
+            thread::sleep(Duration::from_secs(1));
+            theirs.store(true, Ordering::Relaxed);
+        });
+        while !flag.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+        let waited = start.elapsed();
+        assert!(waited >= Duration::from_secs(3) && waited < Duration::from_millis(3_100), "{waited:?}");
+        String::new()
+    });
+}
+
+#[test]
+fn threads_left_behind_are_named() {
+    let report = labsim::run(Options::new(1), || {
+        named("idle", || thread::sleep(Duration::from_secs(3600)));
+        named("gone", || ()).join().unwrap();
+        thread::sleep(Duration::from_millis(1));
+    });
+    assert!(report.result.is_ok());
+    assert_eq!(report.alive.iter().map(|thread| thread.name.as_str()).collect::<Vec<_>>(), ["idle"]);
+    assert!(report.alive[0].state.starts_with("sleeps"), "{:?}", report.alive);
+}

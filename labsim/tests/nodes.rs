@@ -1,0 +1,183 @@
+//! Nodes: who belongs where, crashes, freezes, clocks, and the scopes that shield from them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use labsim::node::{self, Node};
+use labsim::{Run, Test};
+use parking_lot::Mutex;
+
+#[global_allocator]
+static ALLOC: labsim::Alloc = labsim::Alloc;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A thread of `node` that counts, one each millisecond.
+fn counter(node: &Node) -> Arc<AtomicU64> {
+    let count = Arc::new(AtomicU64::new(0));
+    let theirs = Arc::clone(&count);
+    let work = move || {
+        loop {
+            theirs.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(ms(1));
+        }
+    };
+    node.spawn("counter".into(), work).unwrap();
+    count
+}
+
+#[test]
+fn threads_belong_to_the_node_that_started_them() {
+    Test::new("threads_belong_to_the_node_that_started_them").runs(4).run(|_: Run| {
+        let name = || node::current().map(|node| node.name().to_owned());
+        assert_eq!(name(), None);
+        let a = Node::new("a");
+        let nested = move || thread::spawn(name).join().unwrap();
+        assert_eq!(a.spawn("t".into(), nested).unwrap().join().unwrap().as_deref(), Some("a"));
+        let b = Node::new("b");
+        let from_b = b.spawn("t".into(), move || a.spawn("t".into(), name).unwrap().join().unwrap()).unwrap();
+        assert_eq!(from_b.join().unwrap().as_deref(), Some("a"));
+        assert_eq!((name(), b.alive()), (None, 0));
+        String::new()
+    });
+}
+
+#[test]
+fn a_crashed_node_stops_for_good_and_the_others_go_on() {
+    Test::new("a_crashed_node_stops_for_good_and_the_others_go_on").runs(8).run(|_: Run| {
+        let (a, b) = (Node::new("a"), Node::new("b"));
+        let (of_a, of_b) = (counter(&a), counter(&b));
+        thread::sleep(ms(100));
+        a.crash_hard();
+        let at_crash = of_a.load(Ordering::Relaxed);
+        thread::sleep(ms(100));
+        assert_eq!((of_a.load(Ordering::Relaxed), a.alive(), b.alive()), (at_crash, 0, 1));
+        assert!(at_crash > 10 && of_b.load(Ordering::Relaxed) > at_crash);
+        a.spawn("late".into(), || unreachable!("a crashed node starts nothing")).unwrap();
+        thread::sleep(ms(100));
+        String::new()
+    });
+}
+
+#[test]
+fn nothing_is_unwound_by_a_crash() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            unreachable!("dropped");
+        }
+    }
+    Test::new("nothing_is_unwound_by_a_crash").runs(4).run(|_: Run| {
+        let node = Node::new("n");
+        let suicide = node.clone();
+        let handle = node.spawn("t".into(), move || {
+            let _bomb = Bomb;
+            suicide.crash_hard();
+            unreachable!("the dead do not go on");
+        });
+        thread::sleep(ms(10));
+        assert!(!handle.unwrap().is_finished());
+        String::new()
+    });
+}
+
+#[test]
+fn a_frozen_node_stalls_while_time_goes_on() {
+    Test::new("a_frozen_node_stalls_while_time_goes_on").runs(8).run(|_: Run| {
+        let node = Node::new("n");
+        let count = counter(&node);
+        thread::sleep(ms(50));
+        node.freeze();
+        let frozen_at = count.load(Ordering::Relaxed);
+        thread::sleep(ms(1000));
+        assert_eq!(count.load(Ordering::Relaxed), frozen_at);
+        node.thaw();
+        thread::sleep(ms(50));
+        let since = count.load(Ordering::Relaxed) - frozen_at;
+        assert!((10..=52).contains(&since), "it does not catch up: {since}");
+        String::new()
+    });
+}
+
+#[test]
+fn a_clock_can_be_wrong_and_drift() {
+    Test::new("a_clock_can_be_wrong_and_drift").runs(4).run(|_: Run| {
+        let node = Node::new("n");
+        node.set_clock(-5_000_000_000, 100_000);
+        let wall = SystemTime::now();
+        let measured = node.spawn("t".into(), move || {
+            let behind = wall.duration_since(SystemTime::now()).unwrap();
+            let start = (Instant::now(), labsim::now());
+            thread::sleep(ms(1100));
+            (behind, start.0.elapsed(), labsim::now() - start.1)
+        });
+        let (behind, local, global) = measured.unwrap().join().unwrap();
+        assert!(behind > ms(4990) && behind <= ms(5000), "{behind:?}");
+        assert!(local >= ms(1100) && local < ms(1102), "{local:?}");
+        assert!(global >= ms(1000) && global < ms(1002), "its clock is a tenth fast: {global:?}");
+        String::new()
+    });
+}
+
+#[test]
+fn shielded_scopes_are_finished_first() {
+    Test::new("shielded_scopes_are_finished_first").runs(8).run(|_: Run| {
+        let node = Node::new("n");
+        let shared = Arc::new(Mutex::new(0));
+        let theirs = Arc::clone(&shared);
+        node.spawn("t".into(), move || {
+            labsim::no_preempt(|| {
+                let mut guard = theirs.lock();
+                thread::sleep(ms(10));
+                *guard += 1;
+            });
+            unreachable!("the crash takes effect at the end of the scope");
+        })
+        .unwrap();
+        thread::sleep(ms(5));
+        node.crash_hard();
+        assert_eq!(*shared.lock(), 1);
+        String::new()
+    });
+}
+
+/// Crashes at many moments while threads print, send, save and start threads: no run may hang.
+#[test]
+fn crashes_at_random_moments_hang_nothing() {
+    Test::new("crashes_at_random_moments_hang_nothing").runs(20).run(|_: Run| {
+        // Shared by all nodes, and used under a shield, as a simulated network or disk is.
+        let shared = Arc::new(Mutex::new(Vec::new()));
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        for round in 0..50u64 {
+            let node = Node::new(&format!("n{round}"));
+            for i in 0..4u64 {
+                let (shared, sender) = (Arc::clone(&shared), sender.clone());
+                let work = move || {
+                    let own = Arc::new(Mutex::new(0u64));
+                    loop {
+                        let theirs = Arc::clone(&own);
+                        let child = thread::spawn(move || *theirs.lock() += 1);
+                        println!("node {round} thread {i}: {:?}", vec![i; 10]);
+                        labsim::no_preempt(|| shared.lock().push(round));
+                        labsim::no_preempt(|| sender.send(round).unwrap());
+                        *own.lock() += 1;
+                        child.join().unwrap();
+                        thread::sleep(Duration::from_micros(1 + i + round % 7));
+                    }
+                };
+                node.spawn(format!("worker {i}"), work).unwrap();
+            }
+            let before = labsim::now();
+            thread::sleep(Duration::from_micros(round * 13 % 101));
+            node.crash_hard();
+            println!("crashed {round} after {:?}", labsim::now() - before);
+            shared.lock().clear();
+            while receiver.try_recv().is_ok() {}
+        }
+        String::from("50 crashes")
+    });
+}

@@ -1,0 +1,302 @@
+//! One test for each way in which plain threads in virtual time have been seen, or were feared, to go wrong.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{fails_saying, is_inner, trace};
+use labsim::{Options, Run, Schedule, Test};
+
+#[global_allocator]
+static ALLOC: labsim::Alloc = labsim::Alloc;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Preempts at every second allocation and every second synchronising call.
+fn nervous() -> Options {
+    Options { schedule: Schedule::Uniform { alloc_one_in: 2, sync_one_in: 2 }, ..Options::new(0) }
+}
+
+/// Libraries keep state for the life of a process, so every run is its process's first.
+#[test]
+fn every_run_has_a_process_of_its_own() {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let here = std::process::id();
+    Test::new("every_run_has_a_process_of_its_own").runs(5).run(move |_: Run| {
+        assert_eq!(RUNS.fetch_add(1, Ordering::Relaxed), 0);
+        assert_eq!(
+            std::process::id(),
+            here,
+            "the body runs in the process that built it, which is the child"
+        );
+        String::new()
+    });
+    assert_eq!(RUNS.load(Ordering::Relaxed), 0, "nothing ran here");
+}
+
+/// Heap, stacks and thread-locals of run threads lie where they lay before, whatever the system randomises.
+#[test]
+fn addresses_are_fixed() {
+    thread_local!(static LOCAL: AtomicU64 = const { AtomicU64::new(0) });
+    Test::new("addresses_are_fixed").run(|_: Run| {
+        let (heap, stack, local) = thread::spawn(|| {
+            let (heap, stack) = (Box::new(0u8), 0u8);
+            let local = LOCAL.with(|local| std::ptr::from_ref(local) as usize);
+            (std::ptr::from_ref(&*heap) as usize, std::ptr::from_ref(&stack) as usize, local)
+        })
+        .join()
+        .unwrap();
+        labsim::trace_event(heap as u64 ^ (stack as u64).rotate_left(20) ^ (local as u64).rotate_left(40));
+        String::new()
+    });
+}
+
+#[test]
+fn addresses_are_fixed_though_randomised() {
+    let traces: Vec<_> =
+        (0..5).map(|_| trace("addresses_are_fixed", 1, &[("LABSIM_KEEP_RANDOMIZATION", "1")])).collect();
+    assert!(traces.iter().all(|trace| *trace == traces[0]), "{traces:?}");
+    assert_eq!(trace("addresses_are_fixed", 1, &[]), traces[0]);
+}
+
+/// What a thread's end does, thread-local destructors included, is part of the run: others are woken by it, and
+/// it waits for others.
+#[test]
+fn thread_locals_are_dropped_inside_the_run() {
+    struct Last(mpsc::Sender<Instant>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            thread::sleep(ms(1000));
+            self.0.send(Instant::now()).unwrap();
+        }
+    }
+    thread_local!(static LAST: std::cell::RefCell<Option<Last>> = const { std::cell::RefCell::new(None) });
+    Test::new("thread_locals_are_dropped_inside_the_run").runs(4).run(|_: Run| {
+        let (sender, receiver) = mpsc::channel();
+        let start = Instant::now();
+        thread::spawn(move || LAST.set(Some(Last(sender))));
+        let dropped = receiver.recv().unwrap() - start;
+        assert!(dropped >= ms(1000) && dropped < ms(1010), "{dropped:?}");
+        String::new()
+    });
+}
+
+/// Reading the clock costs nothing, until a thread does nothing else.
+#[test]
+fn the_clock_stands_still_for_those_who_work() {
+    Test::new("the_clock_stands_still_for_those_who_work").options(nervous()).runs(4).run(|_: Run| {
+        for _ in 0..100 {
+            let start = Instant::now();
+            assert!((0..10).all(|_| start.elapsed().is_zero()), "a few looks at the clock are free");
+            thread::sleep(ms(1));
+        }
+        let start = Instant::now();
+        while start.elapsed() < ms(10_000) {}
+        String::new()
+    });
+}
+
+/// New threads register their stacks under a spin lock, allocating; whoever is preempted there makes the next
+/// one spin for ever.
+#[test]
+fn starting_threads_under_preemption_does_not_spin() {
+    Test::new("starting_threads_under_preemption_does_not_spin").options(nervous()).runs(8).run(|_: Run| {
+        let started = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| {
+                    thread::scope(|scope| {
+                        for _ in 0..20 {
+                            scope.spawn(|| started.fetch_add(1, Ordering::Relaxed));
+                        }
+                    });
+                });
+            }
+        });
+        assert_eq!(started.into_inner(), 200);
+        String::new()
+    });
+}
+
+/// Backtraces call back into the program under a lock of the C library.
+#[test]
+fn backtraces_and_panics_under_preemption() {
+    Test::new("backtraces_and_panics_under_preemption").options(nervous()).runs(4).run(|_: Run| {
+        thread::scope(|scope| {
+            for i in 0..4 {
+                scope.spawn(move || {
+                    let trace = std::backtrace::Backtrace::force_capture().to_string();
+                    assert!(trace.contains("backtraces_and_panics"));
+                    let caught = std::panic::catch_unwind(|| assert!(i > 10, "never"));
+                    assert!(caught.is_err());
+                });
+            }
+        });
+        String::new()
+    });
+}
+
+/// The thread that waits for the run belongs to no run: a lock it holds must be awaited in the kernel. Standard
+/// output's is such a lock where runs share a process with the test harness.
+#[test]
+fn outsiders_are_woken() {
+    let (held, released) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (lock, theirs) = (Arc::new(std::sync::Mutex::new(())), Arc::clone(&held));
+    let outsider = thread::spawn({
+        let (lock, released) = (Arc::clone(&lock), Arc::clone(&released));
+        move || {
+            while !theirs.load(Ordering::SeqCst) {
+                thread::sleep(ms(1));
+            }
+            drop(lock.lock().unwrap());
+            released.store(true, Ordering::SeqCst);
+        }
+    });
+    let report = labsim::run(Options::new(1), move || {
+        let guard = lock.lock().unwrap();
+        held.store(true, Ordering::SeqCst);
+        // Real time, for the outsider to come to wait: virtual sleeps take none.
+        let spin = std::hint::black_box(300_000_000u64);
+        (0..spin).for_each(|i| {
+            std::hint::black_box(i);
+        });
+        drop(guard);
+    });
+    assert!(report.result.is_ok());
+    outsider.join().unwrap();
+    assert!(released.load(Ordering::SeqCst));
+}
+
+/// The test's name comes from its code, not from its thread, which has another with `--test-threads=1`.
+#[test]
+fn names_come_from_the_code() {
+    let name = labsim::name_of(&|| ());
+    assert_eq!(name, "names_come_from_the_code");
+}
+
+/// Watching must not change what is watched.
+#[test]
+fn watched() {
+    // Read before the run: what a run reads and allocates is part of it.
+    let lines = std::env::var("LABSIM_TEST_LINES").map_or(0, |n| n.parse().unwrap());
+    Test::new("watched").run(move |_: Run| {
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let value = Arc::new(parking_lot::Mutex::new(0u64));
+        let threads: Vec<_> = (0..4u64)
+            .map(|i| {
+                let (log, value) = (Arc::clone(&log), Arc::clone(&value));
+                thread::spawn(move || {
+                    for k in 0..20 {
+                        let read = *value.lock();
+                        let boxed = Box::new(read + i);
+                        labsim::observe(|| {
+                            for line in 0..lines {
+                                let text = format!("{:?} {line} {:?}", Instant::now(), rand::random::<u64>());
+                                println!("{text}");
+                                log.lock().unwrap().push(text);
+                            }
+                        });
+                        *value.lock() = boxed.wrapping_mul(31);
+                        thread::sleep(Duration::from_micros(k % 3 * 100));
+                    }
+                    let _ = thread::Builder::new().spawn(|| panic!("on purpose")).unwrap().join();
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        labsim::trace_event(*value.lock());
+        String::new()
+    });
+}
+
+#[test]
+fn watching_leaves_no_trace() {
+    for seed in 1..6 {
+        let plain = trace("watched", seed, &[("RUST_BACKTRACE", "0")]);
+        for environment in [
+            [("RUST_BACKTRACE", "1"), ("LABSIM_TEST_LINES", "0")],
+            [("RUST_BACKTRACE", "full"), ("LABSIM_TEST_LINES", "0")],
+            [("RUST_BACKTRACE", "0"), ("LABSIM_TEST_LINES", "1")],
+            [("RUST_BACKTRACE", "1"), ("LABSIM_TEST_LINES", "7")],
+        ] {
+            assert_eq!(trace("watched", seed, &environment), plain, "seed {seed}, {environment:?}");
+        }
+    }
+}
+
+/// Real input has a time of its own.
+#[test]
+fn bad_input() {
+    if is_inner() {
+        Test::new("bad_input").run(|_: Run| {
+            let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+            std::io::stdin().read_line(&mut String::new()).unwrap();
+            String::new()
+        });
+    }
+}
+
+#[test]
+fn real_input_is_refused_clearly() {
+    let says = ["cannot use the network", "cannot read standard input", "FAILED"];
+    fails_saying("bad_input", &[], &says);
+}
+
+/// The size of a thread pool follows from the number of processors, so that is the same everywhere.
+#[test]
+fn the_number_of_processors_is_fixed() {
+    Test::new("the_number_of_processors_is_fixed").run(|_: Run| {
+        assert!(thread::available_parallelism().unwrap().get() <= 4);
+        String::new()
+    });
+}
+
+/// Thousands of short threads, detached and joined, preempted at every turn.
+#[test]
+fn thousands_of_threads() {
+    Test::new("thousands_of_threads").runs(2).run(|_: Run| {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        for round in 0..50u64 {
+            let handles: Vec<_> = (0..100u64)
+                .map(|i| {
+                    let sender = sender.clone();
+                    thread::spawn(move || {
+                        if i % 3 == 0 {
+                            thread::sleep(Duration::from_micros(i));
+                        }
+                        sender.send(round * i).unwrap();
+                    })
+                })
+                .collect();
+            // The others are detached.
+            handles.into_iter().step_by(2).for_each(|handle| handle.join().unwrap());
+        }
+        drop(sender);
+        let sum = receiver.iter().sum::<u64>();
+        assert_eq!(sum, (0..50).sum::<u64>() * (0..100).sum::<u64>());
+        String::from("5,000 threads")
+    });
+}
+
+/// A thousand threads at once.
+#[test]
+fn a_thousand_at_once() {
+    Test::new("a_thousand_at_once").run(|_: Run| {
+        let handles: Vec<_> = (0..1000)
+            .map(|i| {
+                thread::spawn(move || {
+                    thread::sleep(ms(i % 37));
+                    i
+                })
+            })
+            .collect();
+        assert_eq!(handles.into_iter().map(|handle| handle.join().unwrap()).sum::<u64>(), 499_500);
+        String::new()
+    });
+}
