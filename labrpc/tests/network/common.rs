@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Well above what anything here takes that is not meant to wait, and well below what is.
 pub(crate) const SOON: Duration = Duration::from_millis(1500);
 
+/// Well below the five seconds after which an idle thread ends by itself.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Text(pub(crate) String);
 
@@ -166,7 +169,7 @@ impl Spawn for Node {
 
 impl Node {
     pub(crate) fn until_no_threads(&self) {
-        until(|| self.alive.load(SeqCst) == 0);
+        until_within(AT_ONCE, || self.alive.load(SeqCst) == 0);
     }
 }
 
@@ -233,9 +236,13 @@ pub(crate) fn timed<T>(f: impl FnOnce() -> T) -> (T, Duration) {
 
 /// Waits until `condition` holds.
 pub(crate) fn until(condition: impl Fn() -> bool) {
+    until_within(SOON * 10, condition);
+}
+
+fn until_within(time: Duration, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < SOON * 10, "it does not come true");
+        assert!(start.elapsed() < time, "it does not come true");
         thread::sleep(Duration::from_millis(1));
     }
 }

@@ -63,6 +63,25 @@ fn a_call_in_a_slow_handler_outlives_its_time() {
     }
 }
 
+/// The reply of a handler that ran too long is on its way when another call of the same client times out.
+#[test]
+fn a_slow_handlers_reply_is_not_timed_out_on_its_way() {
+    let latency = MS * 200..=MS * 200;
+    let options = NetworkOptions { latency, call_timeout: MS * 300, ..Default::default() };
+    let world = World::with(options);
+    let slow = world.calls.gate(&Number(0));
+    world.tester.gates.until_waiting(1);
+    world.network.intercept(|envelope| match envelope.method.method {
+        "next" => labrpc::Fate::Hold,
+        _ => labrpc::Fate::Default,
+    });
+    let other = world.calls.next(&Number(0));
+    std::thread::sleep(MS * 200);
+    world.tester.gates.open(1);
+    assert_eq!(other.wait(), Err(RpcError::TimedOut));
+    assert_eq!(slow.wait(), Ok(Number(0)));
+}
+
 #[test]
 fn a_slow_handlers_reply_that_is_lost_unnoticed_still_ends_the_call() {
     let world = World::with(NetworkOptions { call_timeout: MS * 50, ..Default::default() });
