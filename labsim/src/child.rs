@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -28,6 +29,8 @@ pub(crate) struct Task {
     pub(crate) test: String,
     pub(crate) seed: u64,
     pub(crate) record: bool,
+    /// The one processor to run on, if only one.
+    pub(crate) processor: Option<usize>,
 }
 
 /// What became of a child.
@@ -54,7 +57,7 @@ impl Order {
         let mut number = || parts.next()?.parse::<u64>().ok();
         let [output, result, seed, record] = [number()?, number()?, number()?, number()?];
         let test = parts.next()?.to_owned();
-        let task = Task { test, seed, record: record != 0 };
+        let task = Task { test, seed, record: record != 0, processor: None };
         Some(Order { task, output: output as RawFd, result: result as RawFd })
     }
 
@@ -94,6 +97,7 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
     );
     let inherited = [output_of_child.as_raw_fd(), result_of_child.as_raw_fd()];
     let randomize = std::env::var_os(KEEP_RANDOMIZATION).is_some();
+    let processor = task.processor;
     // SAFETY: no arguments.
     let parent = unsafe { libc::getpid() };
     let mut command = Command::new(std::env::current_exe()?);
@@ -104,7 +108,7 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
         .stdout(Stdio::null())
         .stderr(output_of_child.try_clone()?);
     // SAFETY: between fork and exec only system calls.
-    unsafe { command.pre_exec(move || prepare(parent, inherited, randomize)) };
+    unsafe { command.pre_exec(move || prepare(parent, inherited, randomize, processor)) };
     let mut child = command.spawn()?;
     drop((output_of_child, result_of_child));
     let collected = collect(&child, output, result, Instant::now() + wall_max + GRACE);
@@ -121,7 +125,12 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
 }
 
 /// In the child, before it becomes the test binary.
-fn prepare(parent: libc::pid_t, inherited: [RawFd; 2], randomize: bool) -> io::Result<()> {
+fn prepare(
+    parent: libc::pid_t,
+    inherited: [RawFd; 2],
+    randomize: bool,
+    processor: Option<usize>,
+) -> io::Result<()> {
     // SAFETY: plain system calls on this process.
     unsafe {
         libc::setpgid(0, 0);
@@ -133,6 +142,12 @@ fn prepare(parent: libc::pid_t, inherited: [RawFd; 2], randomize: bool) -> io::R
         if !randomize {
             // May be refused; then heap and stacks of run threads lie where they should all the same.
             libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
+        }
+        if let Some(processor) = processor {
+            // For speed only, so a refusal is no matter.
+            let mut set: libc::cpu_set_t = mem::zeroed();
+            libc::CPU_SET(processor, &mut set);
+            libc::sched_setaffinity(0, size_of_val(&set), &set);
         }
         for fd in inherited {
             libc::fcntl(fd, libc::F_SETFD, 0);
