@@ -33,6 +33,14 @@ pub(crate) enum Role {
     },
 }
 
+/// What a server remembers over a crash (figure 2, "Persistent state on all servers").
+#[derive(Debug, Default)]
+pub(crate) struct Persistent {
+    pub(crate) current_term: u64,
+    pub(crate) voted_for: Option<usize>,
+    pub(crate) log: Log,
+}
+
 /// What has changed since the disk was last written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unsaved {
@@ -80,12 +88,8 @@ pub(crate) struct Core {
 impl Core {
     /// A server that starts, or restarts with what its disk held: "when servers start up, they begin as
     /// followers" (section 5.2), and everything up to the snapshot counts as applied.
-    pub(crate) fn new(
-        me: usize,
-        peer_count: usize,
-        (current_term, voted_for, log): (u64, Option<usize>, Log),
-        now: Instant,
-    ) -> Core {
+    pub(crate) fn new(me: usize, peer_count: usize, persistent: Persistent, now: Instant) -> Core {
+        let Persistent { current_term, voted_for, log } = persistent;
         let mut core = Core {
             me,
             peer_count,
@@ -170,7 +174,7 @@ pub(crate) mod tests {
         terms.iter().for_each(|&term| {
             log.push(entry(term));
         });
-        Core::new(me, peer_count, (term, None, log), Instant::now())
+        Core::new(me, peer_count, Persistent { current_term: term, voted_for: None, log }, Instant::now())
     }
 
     pub(crate) fn entry(term: u64) -> LogEntry {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use labnode::Persister;
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Core, Unsaved};
+use crate::core::{Core, Persistent, Unsaved};
 use crate::log::Log;
 use crate::messages::LogEntry;
 use crate::replication::batch_len;
@@ -48,30 +48,29 @@ pub(crate) enum LoadError {
 }
 
 impl Storage {
-    /// Reads the disk: `(current_term, voted_for, log)` as they were last saved, or as on first boot if they
-    /// never were.
-    pub(crate) fn load(persister: Persister) -> Result<(Storage, (u64, Option<usize>, Log)), LoadError> {
+    /// Reads the disk: the state as it was last saved, or as on first boot if it never was.
+    pub(crate) fn load(persister: Persister) -> Result<(Storage, Persistent), LoadError> {
         let journal = persister.state();
-        let (mut term, mut vote, mut log) = (0, None, Log::default());
+        let mut state = Persistent::default();
         for (record, decoded) in labcodec::decode_stream::<Record<'static>>(&journal).enumerate() {
             match decoded.map_err(|source| LoadError::Decode { record, source })? {
-                Record::Vote { term: saved_term, voted_for } => (term, vote) = (saved_term, voted_for),
+                Record::Vote { term, voted_for } => (state.current_term, state.voted_for) = (term, voted_for),
                 Record::LogAfter { snapshot_index, snapshot_term } => {
-                    log = Log::starting_after(snapshot_index, snapshot_term);
+                    state.log = Log::starting_after(snapshot_index, snapshot_term);
                 }
                 Record::Entries { first, entries } => {
-                    let (after, last) = (log.snapshot_index(), log.last_index());
+                    let (after, last) = (state.log.snapshot_index(), state.log.last_index());
                     if first <= after || first > last + 1 {
                         return Err(LoadError::Gap { record, first, after, last });
                     }
-                    log.truncate_from(first);
+                    state.log.truncate_from(first);
                     for entry in entries.into_owned() {
-                        log.push(entry);
+                        state.log.push(entry);
                     }
                 }
             }
         }
-        Ok((Storage { persister, whole_bytes: journal.len(), appended_bytes: 0 }, (term, vote, log)))
+        Ok((Storage { persister, whole_bytes: journal.len(), appended_bytes: 0 }, state))
     }
 
     /// Saves what has changed. "Updated on stable storage before responding to RPCs": called before the mutex

@@ -106,8 +106,8 @@ impl Core {
         }
     }
 
-    /// 3. "If an existing entry conflicts with a new one (same index but different terms), delete the
-    /// existing entry and all that follow it." 4. "Append any new entries not already in the log." Without a
+    /// Receiver, 3: "If an existing entry conflicts with a new one (same index but different terms), delete the
+    /// existing entry and all that follow it." And 4: "Append any new entries not already in the log." Without a
     /// conflict nothing is deleted: the message may be an old one, overtaken by others that added more.
     fn store_entries(&mut self, prev_log_index: u64, entries: Vec<LogEntry>) {
         for (index, entry) in (prev_log_index + 1..).zip(entries) {

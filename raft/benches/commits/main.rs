@@ -73,15 +73,15 @@ impl Cluster {
             Network::new(NetworkOptions { latency: Duration::ZERO..=Duration::ZERO, ..Default::default() });
         let nodes: Vec<Arc<dyn Spawn>> = (0..PEERS).map(|_| Arc::new(Threads) as Arc<dyn Spawn>).collect();
         let (mut rafts, mut services) = (Vec::new(), Vec::new());
-        for me in 0..PEERS {
+        for (me, node) in nodes.iter().enumerate() {
             let peers = (0..PEERS).map(|to| {
-                let client = network.client(&me.to_string(), &to.to_string(), nodes[me].clone());
+                let client = network.client(&me.to_string(), &to.to_string(), node.clone());
                 network.enable(&client, true);
                 RaftClient::new(client)
             });
             let (apply, messages) = unbounded();
             let raft = Raft::new(peers.collect(), me, Persister::new(), apply);
-            let mut server = Server::new(&me.to_string(), nodes[me].clone());
+            let mut server = Server::new(&me.to_string(), node.clone());
             server.add(raft.clone().into_service());
             network.add_server(server);
             services.push(messages);
