@@ -64,7 +64,7 @@ fn missed_wake_up() -> bool {
         theirs.1.notify_all();
     });
     if !shared.2.load(Ordering::SeqCst) {
-        let _work = vec![1u8; 100];
+        let _work = Box::new([1u8; 100]);
         let mut guard = shared.0.lock();
         shared.1.wait(&mut guard);
     }

@@ -51,7 +51,7 @@ pub(super) unsafe extern "C" fn pthread_create(
     argument: *mut c_void,
 ) -> c_int {
     let real = real!(pthread_create: Create);
-    // SAFETY (of all calls): the caller's arguments, passed on.
+    // SAFETY: the caller's arguments, passed on.
     unsafe {
         match Inside::enter() {
             Some(inside) => {

@@ -3,7 +3,7 @@
 //! Invariant: nothing here goes through an interposed symbol, so it may be used inside the runtime, for threads
 //! outside any run, and before the first run starts.
 
-use std::ffi::{CStr, c_int, c_long, c_void};
+use std::ffi::{CStr, c_int, c_long};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -112,28 +112,30 @@ pub(crate) fn process_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The definition of `name` that the executable's own hides; 0 if there is none.
+/// The definition of `name` that the executable's own hides. A C library without it cannot be simulated on: panics.
 pub(super) fn hidden(cache: &AtomicUsize, name: &CStr) -> usize {
     let mut address = cache.load(Ordering::Relaxed);
     if address == 0 {
         // SAFETY: `name` is a C string. RTLD_NEXT searches the objects after the executable, libc among them.
-        address = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) } as *mut c_void as usize;
+        address = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) } as usize;
+        assert_ne!(address, 0, "the C library has no {name:?}");
         cache.store(address, Ordering::Relaxed);
     }
     address
 }
 
-/// Calls libc's own definition of an interposed function: `real!(name: type)(arguments)`.
+/// libc's own definition of an interposed function: `real!(name: type)`.
 macro_rules! real {
     ($name:ident: $type:ty) => {{
         static CACHE: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let name = concat!(stringify!($name), "\0");
-        // SAFETY (both): the literal ends in its only NUL; `type` is the function's type in libc's headers.
-        #[allow(clippy::macro_metavars_in_unsafe)]
-        unsafe {
-            let name = std::ffi::CStr::from_bytes_with_nul_unchecked(name.as_bytes());
-            std::mem::transmute::<usize, $type>($crate::sim::raw::hidden(&CACHE, name))
-        }
+        const NAME: &std::ffi::CStr =
+            match std::ffi::CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                Ok(name) => name,
+                Err(_) => panic!(),
+            };
+        let address = $crate::sim::raw::hidden(&CACHE, NAME);
+        // SAFETY: not null, and `type` is the function's type in libc's headers.
+        unsafe { std::mem::transmute::<usize, $type>(address) }
     }};
 }
 pub(super) use real;
