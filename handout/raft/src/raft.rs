@@ -48,9 +48,11 @@ struct RaftState {
 }
 
 impl Raft {
-    /// Starts server `me` of `peers` and returns at once: what takes time runs in threads.
+    /// Starts server `me` of `peers` and returns at once: what takes time runs in threads. Panics if `peers` is
+    /// empty or `me` is not a position in it.
     pub fn new(peers: Vec<RaftClient>, me: usize, persister: Persister, apply_ch: Sender<ApplyMsg>) -> Raft {
-        assert!(me < peers.len(), "server {me} is not among the {} peers", peers.len());
+        assert!(!peers.is_empty(), "Raft::new: `peers` is empty");
+        assert!(me < peers.len(), "Raft::new: `me` is {me}, but there are {} peers", peers.len());
         let restarted = persister.state_size() > 0;
         let state = Mutex::new(RaftState { current_term: 0 });
         let raft = Raft {
@@ -83,7 +85,8 @@ impl Raft {
     /// Asks for agreement on `command`, without waiting for it.
     pub fn start(&self, command: Vec<u8>) -> Result<Start, NotLeader> {
         // Not the leader, or killed: `Err(NotLeader)`. Otherwise append the command to your log and say where
-        // it stands. The first command of all has index 1.
+        // it stands. The first command of all has index 1. A command above 1 MiB is a mistake of the caller:
+        // panic with its size and the limit.
         todo!("2B: write Raft::start in raft/src/raft.rs: append the command to the leader's log")
     }
 
@@ -93,6 +96,8 @@ impl Raft {
     }
 
     /// The service has put everything up to `index` into `snapshot`: the log up to there is no longer needed.
+    /// One no newer than the last is ignored, as is any after `kill`; one beyond what was applied is a mistake
+    /// of the service: panic.
     pub fn snapshot(&self, index: u64, snapshot: Vec<u8>) {
         todo!("2D: write Raft::snapshot in raft/src/raft.rs: trim the log, save state and snapshot together")
     }
@@ -118,7 +123,7 @@ impl Raft {
     /// Restores what was saved before a crash; only called if there is something.
     fn read_persisted(&self) {
         // `labcodec::decode(&self.shared.persister.state())` is the way back. A server that cannot read its
-        // disk must not run: panic with a message.
+        // disk must not run: panic, and name the server, what was expected, and how far you got.
         todo!("2C: write Raft::read_persisted in raft/src/raft.rs: restore what Raft::persist saved")
     }
 }
