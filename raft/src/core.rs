@@ -4,20 +4,10 @@
 //! `apply`, are the paper's rules. They never block, send, save or read a clock. What they leave to be done
 //! they leave in the state: [`Unsaved`] says what must reach the disk before the mutex is released.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::log::Log;
 use crate::progress::Progress;
-
-/// How often a leader that has nothing else to say asserts itself: "heartbeats ... to prevent election
-/// timeouts" (figure 2). The labs allow about ten a second.
-pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
-
-/// "Election timeouts are chosen randomly from a fixed interval" (section 5.2). The paper's 150-300 ms suits
-/// messages that take a few milliseconds; here a tenth of them may be lost and the others take up to 30 ms,
-/// so that a follower should survive the loss of two heartbeats in a row.
-pub(crate) const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(350);
-pub(crate) const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(700);
 
 /// "At any given time each server is in one of three states: leader, follower, or candidate" (section 5.1).
 #[derive(Debug)]
@@ -154,6 +144,8 @@ impl Core {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::messages::LogEntry;
 

@@ -1,10 +1,16 @@
 //! Leader election (section 5.2) and the election restriction (section 5.4.1).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::core::{Core, ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, Role};
+use crate::core::{Core, Role};
 use crate::messages::{RequestVoteArgs, RequestVoteReply};
 use crate::progress::Progress;
+
+/// "Election timeouts are chosen randomly from a fixed interval" (section 5.2). The paper's 150-300 ms suits
+/// messages that take a few milliseconds; here a tenth of them may be lost and the others take up to 30 ms,
+/// so that a follower should survive the loss of two heartbeats in a row.
+pub(crate) const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(350);
+pub(crate) const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(700);
 
 impl Core {
     /// Draws a new election timeout. "Randomized election timeouts ... ensure that split votes are rare"
@@ -107,8 +113,6 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::core::Unsaved;
     use crate::core::tests::{core, core_after};

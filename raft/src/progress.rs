@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::core::HEARTBEAT_INTERVAL;
+/// How often a leader that has nothing else to say asserts itself: "heartbeats ... to prevent election
+/// timeouts" (figure 2). The labs allow about ten a second.
+pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How many AppendEntries to one follower may be unanswered while new entries still go out at once. Beyond
 /// it entries wait and go together, which is when batching helps most.

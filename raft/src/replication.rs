@@ -224,9 +224,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::core::Unsaved;
     use crate::core::tests::{core, core_after, entry, terms};
-    use crate::core::{HEARTBEAT_INTERVAL, Unsaved};
-    use crate::progress::Mode;
+    use crate::progress::{HEARTBEAT_INTERVAL, Mode};
 
     /// Server 0 of `peer_count`, leader of `term`, which is its last entry's or a later one.
     fn leader(peer_count: usize, term: u64, terms: &[u64]) -> Core {

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::core::{Core, HEARTBEAT_INTERVAL, Role};
+use crate::core::{Core, Role};
 use crate::log::Log;
 use crate::messages::{InstallSnapshotArgs, InstallSnapshotReply};
-use crate::progress::{Mode, SNAPSHOT_RETRY_INTERVAL};
+use crate::progress::{HEARTBEAT_INTERVAL, Mode, SNAPSHOT_RETRY_INTERVAL};
 
 impl Core {
     /// The service has a snapshot of its state after applying `index`: the log up to there can go. Returns
@@ -106,8 +106,9 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::Unsaved;
     use crate::core::tests::{core, core_after, terms};
-    use crate::core::{ELECTION_TIMEOUT_MAX, Unsaved};
+    use crate::election::ELECTION_TIMEOUT_MAX;
 
     fn install(term: u64, last_included_index: u64, last_included_term: u64) -> InstallSnapshotArgs {
         InstallSnapshotArgs { term, leader_id: 1, last_included_index, last_included_term, data: Vec::new() }
