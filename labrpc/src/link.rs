@@ -39,7 +39,7 @@ impl Client {
 
     /// Calls `method`. The arguments are encoded and sent at once, and never block; the future only waits.
     ///
-    /// The stubs that [`service!`](crate::service) makes call this, with types that fit the method.
+    /// The stubs that [`service!`](crate::service!) makes call this, with types that fit the method.
     pub fn call<A: Message, R: Message>(&self, method: &'static Method, args: &A) -> RpcFuture<R> {
         let core = &self.link.core;
         let args = core.limits.encode(args).map_err(RpcError::from);

@@ -1,4 +1,4 @@
-//! [`service!`](crate::service): from a list of procedures to a trait for the server and stubs for the
+//! [`service!`](crate::service!): from a list of procedures to a trait for the server and stubs for the
 //! client.
 
 /// Declares a service: a trait for those who serve it, and a client with a stub for each procedure.

@@ -34,7 +34,7 @@ impl dyn AnyMessage {
 
 type DecodeAny = fn(&[u8]) -> Option<Box<dyn AnyMessage>>;
 
-/// One remote procedure: its names, and the types of its messages. [`service!`](crate::service) makes one
+/// One remote procedure: its names, and the types of its messages. [`service!`](crate::service!) makes one
 /// for each.
 pub struct Method {
     /// The name of the service, such as `raft`.

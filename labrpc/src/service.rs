@@ -22,7 +22,7 @@ pub(crate) enum Handler {
 
 /// The procedures of one service and the code behind them, to be [added](crate::Server::add) to a server.
 ///
-/// The trait that [`service!`](crate::service) makes turns whatever implements it into one.
+/// The trait that [`service!`](crate::service!) makes turns whatever implements it into one.
 pub struct Service {
     pub(crate) name: &'static str,
     pub(crate) handlers: BTreeMap<&'static str, Handler>,
