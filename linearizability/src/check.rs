@@ -23,7 +23,7 @@ use crate::witness::verify;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The most configurations (states of the search) to examine over all partitions. Each takes on the order of
-    /// 100 bytes and a microsecond. The exact key/value method uses none.
+    /// 100 bytes and a microsecond or two, more with many pending operations. The exact key/value method uses none.
     pub configurations: u64,
     /// The longest time to search, or `None` for no limit. With a limit the verdict may depend on the machine.
     pub time: Option<Duration>,
@@ -32,9 +32,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Ten million configurations (about a gigabyte and ten seconds at worst), no limit in time, all cores.
+    /// Three million configurations (some hundred megabytes and some seconds), no limit in time, all cores.
     fn default() -> Self {
-        Options { configurations: 10_000_000, time: None, threads: None }
+        Options { configurations: 3_000_000, time: None, threads: None }
     }
 }
 

@@ -12,10 +12,10 @@ use crate::search::{Machine, Outcome, Search, Stuck};
 use crate::shrink::{Trial, shrink};
 use crate::verdict::Violation;
 
-/// What one trial of shrinking a core may cost, in configurations, and all of them together. The core is a help
-/// for the reader; the verdict stands before.
-const TRIAL: u64 = 5_000;
-const TRIALS: u64 = 300_000;
+/// What one trial of shrinking a core may cost, in configurations.
+const TRIAL: u64 = 2_000;
+/// What all trials together may cost, in operations looked at: the core is a help for the reader, the verdict stands before.
+const TRIALS: u64 = 4_000_000;
 
 /// Decides a partition by searching through the model's own steps.
 pub(crate) struct ModelProcedure<'a, M: Model> {
@@ -135,6 +135,13 @@ impl<M: Model> ModelProcedure<'_, M> {
     }
 
     fn try_core(&self, core: &[usize], called: &[usize], until: u32, left: &mut u64) -> Trial {
+        // In each configuration every operation that is free may be next.
+        let cost = (called.len() - core.len() + 1) as u64;
+        let mut slice = Slice::new(TRIAL.min(*left / cost), None);
+        *left = left.saturating_sub(called.len() as u64);
+        if *left == 0 {
+            return Trial::GiveUp;
+        }
         let kept: HashSet<usize> = core.iter().copied().collect();
         // The others come first: called before everything, never returned, answer unknown.
         let others = called.iter().filter(|op| !kept.contains(op)).map(|&op| (op, false));
@@ -148,9 +155,8 @@ impl<M: Model> ModelProcedure<'_, M> {
                 _ => Interval { call: 0, ret: NEVER },
             })
             .collect();
-        let mut slice = Slice::new(TRIAL.min(*left), None);
         let outcome = Steps::search(self.model, &self.part, ops, &intervals).run(&mut slice);
-        *left -= slice.used();
+        *left = left.saturating_sub(slice.used() * cost);
         match outcome {
             Outcome::Stuck(_) => Trial::Holds,
             Outcome::Order(_) => Trial::Lost,

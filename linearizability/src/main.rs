@@ -20,7 +20,7 @@ input) and says whether each is linearizable.
   --pages DIR          write a page for each FILE that is not linearizable, or undecided, into DIR
                        (without either, into the current directory)
   --no-page            write no page
-  --configurations N   give up after N configurations of the search (default 10000000)
+  --configurations N   give up after N configurations of the search (default 3000000)
   --time SECONDS       give up after so long (default: never)
   --threads N          use at most N threads (default: one per core)
 

@@ -47,6 +47,8 @@ fn violation_report<M: Model>(
         let _ = write!(out, "on {:?}: ", violation.partition);
     }
     let _ = writeln!(out, "{}\n{}\n", violation.title, violation.sentence);
+    // Of a core too large to show, the end, where it goes wrong.
+    let shown = &violation.core[violation.core.len().saturating_sub(MAX_ROWS)..];
     let (count, those) =
         (violation.core.len(), if violation.core.len() == 1 { "operation" } else { "operations" });
     let _ = match violation.core_is_minimal {
@@ -55,9 +57,12 @@ fn violation_report<M: Model>(
             out,
             "These {count} {those} contradict each other; without any one of them the rest is possible:"
         ),
+        false if count > shown.len() => {
+            writeln!(out, "{count} {those} contradict each other, the last {} of which are:", shown.len())
+        }
         false => writeln!(out, "These {count} {those} contradict each other:"),
     };
-    out.push_str(&picture(model, history, &violation.core));
+    out.push_str(&picture(model, history, shown));
     if !violation.partial.is_empty() {
         let from = violation.partial.len().saturating_sub(ORDER_SHOWN);
         let _ = writeln!(out, "\nThe order found before it fails ends with:");

@@ -9,6 +9,8 @@ pub(crate) enum Trial {
     Lost,
     /// Too costly to say.
     Unknown,
+    /// Too costly to go on at all.
+    GiveUp,
 }
 
 /// Removes items, large pieces first, as long as `trial` says that the rest has the property. Returns what is left,
@@ -28,6 +30,7 @@ pub(crate) fn shrink(mut items: Vec<usize>, mut trial: impl FnMut(&[usize]) -> T
                     removed = true;
                 }
                 Trial::Lost => from = to,
+                Trial::GiveUp => return (items, false),
                 Trial::Unknown => {
                     all_needed = false;
                     from = to;
@@ -59,5 +62,11 @@ mod tests {
     fn doubt_is_reported() {
         let trial = |set: &[usize]| if set.contains(&5) { Trial::Holds } else { Trial::Unknown };
         assert_eq!(shrink((0..10).collect(), trial), (vec![5], false));
+        let mut trials = 3;
+        let tired = |_: &[usize]| {
+            trials -= 1;
+            if trials == 0 { Trial::GiveUp } else { Trial::Holds }
+        };
+        assert_eq!(shrink((0..16).collect(), tired), (vec![12, 13, 14, 15], false));
     }
 }

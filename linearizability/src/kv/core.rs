@@ -87,6 +87,7 @@ impl<'a> Trials<'_, 'a> {
                     Trial::Holds => return Some(self.core(core, !in_doubt)),
                     Trial::Lost => {}
                     Trial::Unknown => in_doubt = true,
+                    Trial::GiveUp => return None,
                 }
             }
         }
@@ -112,7 +113,7 @@ impl<'a> Trials<'_, 'a> {
         let ops: Vec<Op<'_>> = self.relaxed(core).into_iter().map(|(_, op)| op).collect();
         self.work += ops.len();
         if self.work > WORK {
-            return Trial::Unknown;
+            return Trial::GiveUp;
         }
         match decide(&ops) {
             Exact::Flaw(_) => Trial::Holds,
