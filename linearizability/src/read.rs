@@ -2,9 +2,9 @@
 //!
 //! | format | recognised by | model |
 //! |---|---|---|
-//! | [tab-separated](tsv) | anything else | [`KvStore`](crate::models::KvStore) |
-//! | [Jepsen EDN](edn) | starts with `{`, `[`, `(` or `#` right before a tag or brace | [`CasRegister`](crate::models::CasRegister) |
-//! | [Jepsen log lines](log) | a line containing `jepsen.util` | [`CasRegister`](crate::models::CasRegister) |
+//! | tab-separated (see [`write_tsv`]) | anything else | [`KvStore`](crate::models::KvStore) |
+//! | Jepsen EDN | starts with `{`, `[`, `(`, or with `#` before a brace, a tag or `_` | [`CasRegister`](crate::models::CasRegister) |
+//! | Jepsen log lines | a line containing `jepsen.util` | [`CasRegister`](crate::models::CasRegister) |
 
 use thiserror::Error;
 

@@ -144,7 +144,7 @@ impl TextPool {
     /// still returns the value before the last put.
     const RECENT: usize = 4;
 
-    /// Takes a value in. Costs a comparison with at most [`Self::RECENT`] strings.
+    /// Takes a value in. Costs a comparison with the few strings of its group that were used last.
     pub fn add(&mut self, group: &str, value: &str) -> Pooled {
         if !self.recent.contains_key(group) {
             self.recent.insert(group.to_owned(), Vec::new());
