@@ -93,7 +93,7 @@
 //!   reading, every random byte, every address - in a child process, whatever the load, the hand-over, the number of
 //!   test threads, `--nocapture` or `RUST_BACKTRACE`. [`Report::trace`] tells.
 //! - [`observe`] leaves no trace: logging more does not change the run.
-//! - A run that deadlocks, livelocks, spins, panics, exhausts its memory or its time ends with a [`Failure`] that
+//! - A run that deadlocks, livelocks, spins, starves a thread at a lock, panics, exhausts its memory or its time ends with a [`Failure`] that
 //!   names the thread and shows its stack. A process that dies some other way is a failure that says how.
 //!
 //! # What it does not
@@ -121,7 +121,6 @@
 //!
 //! # Not yet
 //!
-//! - Threads stuck on a lock while others go on are shown when the run ends ([`Report::alive`]), not before.
 //! - Who *holds* a lock is not known: locks do not say. A deadlock shows where each thread waits.
 //! - aarch64 (the futex hand-over would do; the system calls are written for x86_64).
 

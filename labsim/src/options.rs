@@ -21,6 +21,8 @@ pub struct Options {
     pub busy_max: Duration,
     /// The run fails after so many switches in a row without a timer firing: a livelock. Preemptions do not count.
     pub livelock_switches: u64,
+    /// The run fails when a thread has waited for a lock for this much virtual time, while others went on.
+    pub stuck_max: Duration,
     /// The run ends with the first panic of any thread, not only with one of the first thread.
     pub end_on_panic: bool,
     /// Keep every switch, to find the first difference between two runs.
@@ -28,7 +30,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for `seed`: 60 s of real time, 4 GiB, 5 s of CPU time, a million switches.
+    /// The defaults for `seed`: 60 s of real time, 4 GiB, 5 s of CPU time, a million switches, a virtual
+    /// minute at a lock.
     pub fn new(seed: u64) -> Self {
         Options {
             seed,
@@ -38,6 +41,7 @@ impl Options {
             memory_max: 4 << 30,
             busy_max: Duration::from_secs(5),
             livelock_switches: 1_000_000,
+            stuck_max: Duration::from_secs(60),
             end_on_panic: false,
             record: false,
         }

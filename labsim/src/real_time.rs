@@ -42,6 +42,7 @@ where
         threads: 0,
         memory_peak: 0,
         alive: Vec::new(),
+        stuck: Vec::new(),
         panics: Vec::new(),
         steps: Vec::new(),
     }

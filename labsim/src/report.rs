@@ -24,6 +24,8 @@ pub struct Report<R> {
     pub memory_peak: usize,
     /// Threads that had not ended when the run did, without their stacks. Those of crashed nodes do not count.
     pub alive: Vec<ThreadDump>,
+    /// If the run failed by a panic: threads that had waited for a lock for a virtual second or more.
+    pub stuck: Vec<ThreadDump>,
     /// Panics in the order they happened, caught ones included.
     pub panics: Vec<PanicNote>,
     pub(crate) steps: Vec<RecordedStep>,
@@ -43,6 +45,7 @@ impl<R> Report<R> {
             threads,
             memory_peak,
             alive: self.alive,
+            stuck: self.stuck,
             panics: self.panics,
             steps: self.steps,
         }
@@ -66,6 +69,8 @@ pub enum Failure {
     Deadlock(Vec<ThreadDump>),
     /// `livelock_switches` switches in a row without a timer firing.
     Livelock(Vec<ThreadDump>),
+    /// Threads that waited for a lock for `stuck_max`; and all others, one of which may hold it.
+    Stuck(Vec<ThreadDump>, Vec<ThreadDump>),
     /// A thread used `busy_max` of CPU time without giving way.
     BusyLoop(ThreadDump),
     /// The run used `wall_max` of real time; what ran last.
@@ -85,6 +90,12 @@ impl fmt::Display for Failure {
             Failure::Livelock(threads) => {
                 writeln!(f, "livelock: threads take turns, but none of them ever sleeps")?;
                 threads.iter().try_for_each(|thread| write!(f, "{thread}"))
+            }
+            Failure::Stuck(stuck, others) => {
+                writeln!(f, "stuck: a thread does not get a lock, while others go on")?;
+                stuck.iter().try_for_each(|thread| write!(f, "{thread}"))?;
+                writeln!(f, "  the others:")?;
+                others.iter().try_for_each(|thread| write!(f, "{thread}"))
             }
             Failure::BusyLoop(thread) => {
                 writeln!(f, "busy loop: a thread computes without ever waiting or yielding")?;

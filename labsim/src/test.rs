@@ -194,6 +194,10 @@ fn finished(report: Report<String>) -> Finished {
                 }
             }
             let _ = write!(text, "{failure}");
+            if !report.stuck.is_empty() {
+                let _ = writeln!(text, "\nthreads that wait for a lock since long:");
+                report.stuck.iter().for_each(|thread| text += &thread.to_string());
+            }
         }
     }
     Finished {

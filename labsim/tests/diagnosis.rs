@@ -61,7 +61,11 @@ fn a_deadlock_names_threads_and_shows_their_stacks() {
             "to see it again:\n  LAB_SEED=3@",
             " cargo test -p labsim -- --exact bad_deadlock\n",
         ];
-        let again = fails_saying("bad_deadlock", &[("LAB_SEED", "3"), ("LAB_HANDOVER", handover)], &says);
+        let again = fails_saying(
+            "bad_deadlock",
+            &[("LAB_SEED", "3"), ("LAB_HANDOVER", handover), ("CARGO_PKG_NAME", "labsim")],
+            &says,
+        );
         for hidden in ["src/sim/", "/library/std", "start_thread"] {
             assert!(!again.text.contains(hidden), "{hidden} is no business of the user: {}", again.text);
         }
@@ -191,6 +195,81 @@ fn loop_for_ever(lock: &Mutex<u32>) {
 fn the_wall_limit_holds_and_says_what_ran() {
     let says = ["did not end within 500ms of real time", "loop_for_ever at "];
     fails_saying("bad_wall", &[("LAB_TIMEOUT", "0.5")], &says);
+}
+
+#[test]
+fn bad_stuck() {
+    bad("bad_stuck", || {
+        let locks = Arc::new((Mutex::new(0), Mutex::new(0)));
+        let other = Arc::clone(&locks);
+        named("forward", move || take_both(&locks.0, &locks.1));
+        named("backward", move || take_both(&other.1, &other.0));
+        named("idle", || thread::park());
+        if std::env::var_os("LABSIM_TEST_GIVE_UP").is_some() {
+            thread::sleep(Duration::from_secs(5));
+            panic!("no answer after five seconds");
+        }
+        loop {
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
+}
+
+#[test]
+fn a_deadlock_of_some_is_found_while_others_go_on() {
+    let says = [
+        "stuck: a thread does not get a lock",
+        "thread 'forward': waits for a lock or a signal since 0.001",
+        "take_both at ",
+        "thread 'backward': waits for a lock or a signal since 0.001",
+        "take_both at ",
+        "the others:",
+        "thread 'main': ",
+        "thread 'idle': waits",
+    ];
+    for handover in ["fast", "futex"] {
+        fails_saying("bad_stuck", &[("LAB_HANDOVER", handover), ("LAB_SEED", "1")], &says);
+    }
+}
+
+#[test]
+fn a_panic_shows_who_was_stuck_at_a_lock() {
+    let says = [
+        "no answer after five seconds",
+        "threads that wait for a lock since long:",
+        "'forward'",
+        "'backward'",
+    ];
+    let environment = [("LABSIM_TEST_GIVE_UP", "1"), ("LAB_SEED", "1")];
+    let again = fails_saying("bad_stuck", &environment, &says);
+    assert!(!again.text.contains("'idle'"), "{}", again.text);
+}
+
+#[test]
+fn waiting_long_for_a_message_is_no_offence() {
+    Test::new("waiting_long_for_a_message_is_no_offence").run(|_: Run| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let handle = named("idle", move || receiver.recv().unwrap());
+        (0..500).for_each(|_| thread::sleep(Duration::from_secs(1)));
+        sender.send(()).unwrap();
+        handle.join().unwrap();
+        String::new()
+    });
+}
+
+#[test]
+fn any_panic_can_end_the_run() {
+    let options = Options { end_on_panic: true, ..Options::new(1) };
+    let report = labsim::run(options, || {
+        named("culprit", || panic!("this is it"));
+        thread::sleep(Duration::from_secs(1));
+    });
+    match report.result {
+        Err(labsim::Failure::Panicked(note)) => {
+            assert_eq!((note.thread.as_str(), note.message.as_str()), ("culprit", "this is it"));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -102,6 +102,20 @@ fn parse(text: &str, directory: &str) -> Vec<Frame> {
     frames
 }
 
+/// Whether the thread waits for a lock, as opposed to a signal or a message: judged by the names that `std` and
+/// `parking_lot` give to the slow paths of their locks.
+pub(crate) fn is_at_lock(stack: &Backtrace) -> bool {
+    const SLOW_PATHS: [&str; 6] = [
+        "lock_slow",
+        "lock_contended",
+        "lock_exclusive_slow",
+        "lock_shared_slow",
+        "read_contended",
+        "write_contended",
+    ];
+    parse(&stack.to_string(), "").iter().any(|frame| SLOW_PATHS.iter().any(|path| frame.name.contains(path)))
+}
+
 /// A thread of a run that is over.
 pub(crate) fn dump(runtime: &Runtime, id: ThreadId, stack: Option<&Backtrace>) -> ThreadDump {
     let name = runtime.name_of(id);

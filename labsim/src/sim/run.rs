@@ -42,9 +42,11 @@ where
     let first = thread::Builder::new().name("main".into()).spawn(move || {
         let result = panic::catch_unwind(AssertUnwindSafe(f));
         if let Some(inside) = Inside::enter() {
-            let ending = if result.is_ok() { Ending::Returned } else { Ending::Panicked };
+            if result.is_err() {
+                inside.end_in_panic();
+            }
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = result.ok();
-            inside.end(ending);
+            inside.end(Ending::Returned);
         }
     });
     if let Err(error) = first {
@@ -89,6 +91,11 @@ fn failure(runtime: &Runtime, options: &Options, watch: Watch) -> Failure {
         Ending::Returned | Ending::Panicked => Failure::Panicked(last_panic(runtime)),
         Ending::Deadlock => Failure::Deadlock(all(runtime)),
         Ending::Livelock => Failure::Livelock(all(runtime)),
+        Ending::Stuck => {
+            let stuck = at_lock(runtime);
+            let others = all(runtime).into_iter().filter(|thread| !stuck.contains(thread)).collect();
+            Failure::Stuck(stuck, others)
+        }
         Ending::Memory => {
             let (id, stack) = runtime.stacks_shown.borrow_mut().pop().unzip();
             Failure::MemoryLimit(options.memory_max, one(id.unwrap_or(ThreadId(0)), stack))
@@ -115,6 +122,13 @@ fn all(runtime: &Runtime) -> Vec<ThreadDump> {
     alive(runtime).into_iter().map(|id| diagnosis::dump(runtime, id, stack(id))).collect()
 }
 
+/// Those whose stack was shown and ends in a lock.
+fn at_lock(runtime: &Runtime) -> Vec<ThreadDump> {
+    let shown = runtime.stacks_shown.borrow();
+    let stuck = shown.iter().filter(|(_, stack)| diagnosis::is_at_lock(stack));
+    stuck.map(|(id, stack)| diagnosis::dump(runtime, *id, Some(stack))).collect()
+}
+
 fn alive(runtime: &Runtime) -> Vec<ThreadId> {
     let scheduler = runtime.scheduler.borrow();
     let ids = (0..scheduler.threads().len() as u32).map(ThreadId);
@@ -125,6 +139,7 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
     // The first thread is alive by construction.
     let others = alive(runtime).into_iter().filter(|id| *id != ThreadId(0));
     let alive = others.map(|id| diagnosis::dump(runtime, id, None)).collect();
+    let stuck = if matches!(result, Err(Failure::Panicked(_))) { at_lock(runtime) } else { Vec::new() };
     let mut scheduler = runtime.scheduler.borrow_mut();
     let steps = scheduler.trace.take_steps();
     Report {
@@ -137,6 +152,7 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
         threads: scheduler.threads().len(),
         memory_peak: alloc::peak().unwrap_or(0),
         alive,
+        stuck,
         panics: runtime.panics.take(),
         steps: steps.iter().map(|s| RecordedStep { thread: s.thread, now: s.now, hash: s.hash }).collect(),
     }
@@ -151,15 +167,9 @@ fn install_panic_hook() {
             if Thread::current().is_none() {
                 return previous(info);
             }
-            let scope = Scope::observe();
+            let _scope = Scope::observe();
             note(info);
             previous(info);
-            drop(scope);
-            if let Some(inside) = Inside::enter() {
-                if inside.runtime().end_on_panic {
-                    inside.end(Ending::Panicked);
-                }
-            }
         }));
     });
 }
@@ -178,6 +188,7 @@ fn note(info: &PanicHookInfo<'_>) {
             let node = scheduler.node(scheduler.thread(inside.thread.id).node);
             (node.name.clone(), Duration::from_nanos(scheduler.now()))
         };
+        runtime.ends_by_panic.set(runtime.end_on_panic);
         runtime.panics.borrow_mut().push(PanicNote { thread, node, at, message, location });
     }
 }

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use super::diagnosis;
 use super::handover::Kind;
 use super::policy::Points;
 use super::raw;
@@ -26,6 +27,9 @@ const FREE_READS: u32 = 32;
 /// The first poll beyond takes this long; each 64 polls double it, up to 512 times.
 const POLL_COST: Nanos = 1_000;
 
+/// A wait that is worth a look when the run fails.
+const LONG_WAIT: Nanos = 1_000_000_000;
+
 /// Why a run is over.
 #[derive(Debug)]
 pub(crate) enum Ending {
@@ -34,6 +38,7 @@ pub(crate) enum Ending {
     Panicked,
     Deadlock,
     Livelock,
+    Stuck,
     Memory,
 }
 
@@ -58,7 +63,11 @@ pub(crate) struct Runtime {
     pub(super) stacks_shown: RefCell<Vec<(ThreadId, Backtrace)>>,
     pub(crate) panics: RefCell<Vec<PanicNote>>,
     pub(crate) ending: RefCell<Option<Ending>>,
-    pub(crate) end_on_panic: bool,
+    pub(super) end_on_panic: bool,
+    /// A thread panicked, and the run is to end with it: before any other thread runs. Not in the midst of the
+    /// panic hook, which would stay locked.
+    pub(super) ends_by_panic: Cell<bool>,
+    stuck_max: Nanos,
     /// The first thread may begin.
     pub(super) ready: AtomicU32,
     pub(crate) over: AtomicU32,
@@ -95,6 +104,8 @@ impl Runtime {
             panics: RefCell::default(),
             ending: RefCell::new(None),
             end_on_panic: options.end_on_panic,
+            ends_by_panic: Cell::new(false),
+            stuck_max: options.stuck_max.as_nanos().try_into().unwrap_or(Nanos::MAX),
             ready: AtomicU32::new(0),
             over: AtomicU32::new(0),
             progress: AtomicU64::new(0),
@@ -253,7 +264,14 @@ impl Inside {
     fn next(&self) -> &'static Thread {
         let runtime = self.runtime();
         runtime.progress.fetch_add(1, Ordering::Relaxed);
+        if runtime.ends_by_panic.get() {
+            self.end_in_panic();
+        }
         let next = self.scheduler().next();
+        let suspects = self.scheduler().suspects(runtime.stuck_max);
+        if !suspects.is_empty() {
+            self.examine(suspects);
+        }
         match next {
             Ok(id) => {
                 runtime.running.store(id.0, Ordering::Relaxed);
@@ -300,7 +318,7 @@ impl Inside {
     }
 
     fn stop(&self, stop: Stop) -> ! {
-        self.visit_all();
+        self.visit(self.started());
         self.end(match stop {
             Stop::Deadlock => Ending::Deadlock,
             Stop::Livelock => Ending::Livelock,
@@ -315,16 +333,35 @@ impl Inside {
         raw::park_forever()
     }
 
-    /// Resumes each thread for a moment, so that it shows its own stack.
-    fn visit_all(&self) {
+    /// Ends the run if one of the threads waits for a lock.
+    #[cold]
+    fn examine(&self, suspects: Vec<ThreadId>) {
+        self.visit(suspects);
+        let shown = self.runtime().stacks_shown.take();
+        if shown.iter().any(|(_, stack)| diagnosis::is_at_lock(stack)) {
+            self.visit(self.started());
+            self.end(Ending::Stuck);
+        }
+    }
+
+    /// The first thread panicked: those that have waited for long may be the cause.
+    pub(super) fn end_in_panic(&self) -> ! {
+        let suspects = self.scheduler().suspects_now(LONG_WAIT);
+        self.visit(suspects);
+        self.end(Ending::Panicked)
+    }
+
+    fn started(&self) -> Vec<ThreadId> {
+        let scheduler = self.scheduler();
+        let ids = (0..scheduler.threads().len() as u32).map(ThreadId);
+        ids.filter(|id| scheduler.shows_stack(*id)).collect()
+    }
+
+    /// Resumes each of the threads for a moment, so that it shows its own stack.
+    fn visit(&self, threads: Vec<ThreadId>) {
         let runtime = self.runtime();
-        let started: Vec<ThreadId> = {
-            let scheduler = self.scheduler();
-            let ids = (0..scheduler.threads().len() as u32).map(ThreadId);
-            ids.filter(|id| scheduler.shows_stack(*id)).collect()
-        };
         runtime.visitor.set(Some(self.thread));
-        for id in started {
+        for id in threads {
             if id == self.thread.id {
                 self.show_stack();
             } else {

@@ -68,6 +68,8 @@ pub(crate) struct Slot {
     timed_out: bool,
     /// It gave up its turn where a crash or a freeze may stop it: see [`Scheduler::block`].
     clean: bool,
+    /// The wait that was last looked into: see [`Scheduler::suspects`].
+    examined: u64,
     /// Tells a timer of an earlier wait from the present one's.
     generation: u64,
     joiner: Option<ThreadId>,
@@ -99,6 +101,8 @@ pub(crate) struct Scheduler {
     /// polling costs does not count as time that passes: threads that only yield to each other get nowhere.
     still: u64,
     still_max: u64,
+    /// When to look for suspects next.
+    suspect_at: Nanos,
     policy: Policy,
     rng: Rng,
 }
@@ -121,6 +125,7 @@ impl Scheduler {
             now: 0,
             still: 0,
             still_max,
+            suspect_at: 0,
             policy,
             rng: Rng::new(seed, 2),
         }
@@ -157,6 +162,7 @@ impl Scheduler {
             started: false,
             timed_out: false,
             clean: true,
+            examined: 0,
             generation: 0,
             joiner: None,
         });
@@ -422,6 +428,29 @@ impl Scheduler {
         node.crashed || node.frozen
     }
 
+    /// Threads that have waited for a futex, without a deadline, for at least `patience`. Each wait is named once.
+    pub(crate) fn suspects(&mut self, patience: Nanos) -> Vec<ThreadId> {
+        if self.now < self.suspect_at {
+            return Vec::new();
+        }
+        self.suspect_at = self.now.saturating_add(patience / 2).max(patience);
+        self.suspects_now(patience)
+    }
+
+    /// As [`suspects`](Self::suspects), without regard to when it was asked last.
+    pub(crate) fn suspects_now(&mut self, patience: Nanos) -> Vec<ThreadId> {
+        let (now, mut suspects) = (self.now, Vec::new());
+        for (slot, id) in self.threads.iter_mut().zip((0..).map(ThreadId)) {
+            let endless =
+                matches!(slot.state, State::Waiting(Waiting { futex: Some(_), deadline: None, .. }));
+            if endless && slot.examined != slot.generation && now - slot.since >= patience {
+                slot.examined = slot.generation;
+                suspects.push(id);
+            }
+        }
+        suspects
+    }
+
     /// Whether the thread has a stack to show, and a reason to: it has run and might run again.
     pub(crate) fn shows_stack(&self, id: ThreadId) -> bool {
         let slot = self.thread(id);
@@ -556,6 +585,24 @@ mod tests {
             let id = s.next().expect("a preempted thread does work");
             s.preempt(id, false);
         }
+    }
+
+    #[test]
+    fn only_long_and_endless_waits_are_suspect_and_only_once() {
+        let (mut s, _) = scheduler(3);
+        let waits = [on(8), sleep_until(1_000), Waiting { deadline: Some(2_000), ..on(16) }];
+        park(&mut s, |id| waits[id.0 as usize], 3);
+        assert_eq!(s.suspects(100), []);
+        assert_eq!(s.next(), Ok(ThreadId(1)));
+        assert_eq!(s.suspects(1_001), []);
+        s.block(ThreadId(1), sleep_until(1_500), true);
+        assert_eq!(s.next(), Ok(ThreadId(1)));
+        assert_eq!(s.suspects(1_001), [ThreadId(0)]);
+        s.block(ThreadId(1), sleep_until(9_000), true);
+        assert_eq!(s.next(), Ok(ThreadId(2)));
+        s.block(ThreadId(2), on(16), true);
+        assert_eq!(s.next(), Ok(ThreadId(1)));
+        assert_eq!(s.suspects(1_001), [ThreadId(2)]);
     }
 
     #[test]
