@@ -70,6 +70,12 @@ impl Order {
             libc::dup2(self.output, libc::STDERR_FILENO);
             libc::close(self.output);
         }
+        if statics_are_randomised() {
+            eprintln!(
+                "note: address randomisation cannot be switched off here, and this test binary is not linked with \
+                 -no-pie: if threads contend for locks in statics, a seed may not replay"
+            );
+        }
     }
 
     /// Reports and ends the process, at once: other threads are in the midst of things.
@@ -122,6 +128,16 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
         _ => Err(why(status, late, &output, wall_max)),
     };
     Ok(Ended { finished, output })
+}
+
+/// Whether the executable lies elsewhere in each process.
+fn statics_are_randomised() -> bool {
+    static HERE: u8 = 0;
+    /// Executables with a fixed address lie in the lowest gigabytes.
+    const FIXED_BELOW: usize = 1 << 32;
+    // SAFETY: asks, and changes nothing.
+    let personality = unsafe { libc::personality(0xffff_ffff) };
+    &raw const HERE as usize >= FIXED_BELOW && personality & libc::ADDR_NO_RANDOMIZE == 0
 }
 
 /// In the child, before it becomes the test binary.

@@ -80,9 +80,10 @@ impl Node {
         self.with(|id| sim::set_node_clock(id, wall_offset_ns, drift_ppm));
     }
 
-    /// Threads of the node that have neither ended nor been stopped by a crash; 0 in real time.
-    pub fn alive(&self) -> usize {
-        sim::alive_on(self.id).unwrap_or(0)
+    /// Names of the node's threads that have neither ended nor been stopped by a crash, `#` and a number for those
+    /// without a name; none in real time.
+    pub fn alive(&self) -> Vec<String> {
+        sim::alive_on(self.id)
     }
 
     fn with(&self, f: impl FnOnce(u32)) {

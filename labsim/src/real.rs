@@ -85,6 +85,6 @@ pub(crate) fn thaw_node(_node: u32) {}
 
 pub(crate) fn set_node_clock(_node: u32, _wall_offset: i64, _drift_ppm: i64) {}
 
-pub(crate) fn alive_on(_node: u32) -> Option<usize> {
-    None
+pub(crate) fn alive_on(_node: u32) -> Vec<String> {
+    Vec::new()
 }

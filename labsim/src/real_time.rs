@@ -45,6 +45,7 @@ where
         stuck: Vec::new(),
         panics: Vec::new(),
         steps: Vec::new(),
+        names: Vec::new(),
     }
 }
 

@@ -28,7 +28,9 @@ pub struct Report<R> {
     pub stuck: Vec<ThreadDump>,
     /// Panics in the order they happened, caught ones included.
     pub panics: Vec<PanicNote>,
+    /// With `record`: every switch, and the names of the threads.
     pub(crate) steps: Vec<RecordedStep>,
+    pub(crate) names: Vec<String>,
 }
 
 impl<R> Report<R> {
@@ -48,6 +50,7 @@ impl<R> Report<R> {
             stuck: self.stuck,
             panics: self.panics,
             steps: self.steps,
+            names: self.names,
         }
     }
 }

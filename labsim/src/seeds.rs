@@ -97,7 +97,8 @@ fn difference(one: &Finished, other: &Finished) -> String {
     let at = at.unwrap_or(one.steps.len().min(other.steps.len()));
     let show = |finished: &Finished| match finished.steps.get(at) {
         Some([thread, now, _]) => {
-            format!("resumed thread #{thread} at {:.9} s", Duration::from_nanos(*now).as_secs_f64())
+            let name = finished.names.lines().nth(*thread as usize).unwrap_or("?");
+            format!("resumed thread #{thread} '{name}' at {:.9} s", Duration::from_nanos(*now).as_secs_f64())
         }
         None => "had ended".into(),
     };
@@ -117,12 +118,16 @@ mod tests {
 
     #[test]
     fn the_first_difference_is_pointed_at() {
-        let run =
-            |trace, steps: &[[u64; 3]]| Finished { trace, steps: steps.to_vec(), ..Finished::default() };
+        let run = |trace, steps: &[[u64; 3]]| Finished {
+            trace,
+            names: "main\nworker".into(),
+            steps: steps.to_vec(),
+            ..Finished::default()
+        };
         let one = run(1, &[[0, 0, 9], [1, 5, 8]]);
         let text = difference(&one, &run(2, &[[0, 0, 9], [2, 5_000_000, 7]]));
-        assert!(text.contains("switch 1: one run resumed thread #1 at 0.000000005 s"), "{text}");
-        assert!(text.ends_with("the other resumed thread #2 at 0.005000000 s"), "{text}");
+        assert!(text.contains("switch 1: one run resumed thread #1 'worker' at 0.000000005 s"), "{text}");
+        assert!(text.ends_with("the other resumed thread #2 '?' at 0.005000000 s"), "{text}");
         assert!(difference(&one, &run(2, &[[0, 0, 9]])).ends_with("the other had ended"));
     }
 }

@@ -208,6 +208,7 @@ fn finished(report: Report<String>) -> Finished {
         trace: report.trace,
         switches: report.switches,
         threads: report.threads as u64,
+        names: report.names.join("\n"),
         steps: report.steps.iter().map(|s| [u64::from(s.thread), s.now, s.hash]).collect(),
     }
 }

@@ -1,5 +1,8 @@
 //! What a child process tells its parent about the run: a few numbers and texts, length first.
 
+/// Nine numbers.
+const HEAD: usize = 9 * 8;
+
 /// A run as the parent knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Finished {
@@ -11,6 +14,8 @@ pub(crate) struct Finished {
     pub(crate) trace: u64,
     pub(crate) switches: u64,
     pub(crate) threads: u64,
+    /// The names of the threads, a line each, where switches were recorded.
+    pub(crate) names: String,
     /// Thread, time and hash of each switch, where they were recorded.
     pub(crate) steps: Vec<[u64; 3]>,
 }
@@ -25,32 +30,36 @@ impl Finished {
             self.switches,
             self.threads,
             self.text.len() as u64,
+            self.names.len() as u64,
             self.steps.len() as u64,
         ];
-        let mut bytes = Vec::with_capacity(64 + self.text.len() + 24 * self.steps.len());
+        let mut bytes = Vec::with_capacity(HEAD + self.names.len() + self.text.len() + 24 * self.steps.len());
         bytes.extend(numbers.iter().flat_map(|n| n.to_le_bytes()));
         bytes.extend(self.text.as_bytes());
+        bytes.extend(self.names.as_bytes());
         bytes.extend(self.steps.iter().flatten().flat_map(|n| n.to_le_bytes()));
         bytes
     }
 
     /// `None` if the bytes are not a whole message: the child died while it wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Finished> {
-        let (head, rest) = bytes.split_at_checked(64)?;
+        let (head, rest) = bytes.split_at_checked(HEAD)?;
         let mut numbers = words(head);
         let mut next = || numbers.next();
         let (ok, simulated) = (next()? != 0, next()? != 0);
         let [elapsed_ns, trace, switches, threads] = [next()?, next()?, next()?, next()?];
-        let (text_len, steps_len) = (next()? as usize, next()? as usize);
+        let [text_len, names_len, steps_len] = [next()? as usize, next()? as usize, next()? as usize];
         let (text, rest) = rest.split_at_checked(text_len)?;
+        let (names, rest) = rest.split_at_checked(names_len)?;
         if rest.len() != steps_len.checked_mul(24)? {
             return None;
         }
         let text = String::from_utf8(text.to_vec()).ok()?;
+        let names = String::from_utf8(names.to_vec()).ok()?;
         let mut numbers = words(rest);
         let mut step = || Some([numbers.next()?, numbers.next()?, numbers.next()?]);
         let steps = std::iter::from_fn(&mut step).collect();
-        Some(Finished { ok, text, simulated, elapsed_ns, trace, switches, threads, steps })
+        Some(Finished { ok, text, simulated, elapsed_ns, trace, switches, threads, names, steps })
     }
 }
 
@@ -72,6 +81,7 @@ mod tests {
             trace: u64::MAX,
             switches: 7,
             threads: 2,
+            names: "main\n".into(),
             steps: vec![[1, 2, 3], [4, 5, 6]],
         };
         let bytes = finished.encode();

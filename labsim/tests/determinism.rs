@@ -329,6 +329,9 @@ fn both_hand_overs_are_the_same_run() {
 fn randomised_statics_are_noticed() {
     let randomised = std::fs::read_to_string("/proc/sys/kernel/randomize_va_space").unwrap_or_default();
     if randomised.trim() != "0" {
-        assert!(traces("locks", 5, 10, &[("LABSIM_KEEP_RANDOMIZATION", "1")]) > 1);
+        let keep = [("LABSIM_KEEP_RANDOMIZATION", "1")];
+        assert!(traces("locks", 5, 10, &keep) > 1);
+        assert!(common::again("locks", &keep).text.contains("address randomisation cannot be switched off"));
+        assert!(!common::again("locks", &[]).text.contains("address randomisation"));
     }
 }

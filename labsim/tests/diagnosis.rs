@@ -204,7 +204,7 @@ fn bad_stuck() {
         let other = Arc::clone(&locks);
         named("forward", move || take_both(&locks.0, &locks.1));
         named("backward", move || take_both(&other.1, &other.0));
-        named("idle", || thread::park());
+        named("idle", thread::park);
         if std::env::var_os("LABSIM_TEST_GIVE_UP").is_some() {
             thread::sleep(Duration::from_secs(5));
             panic!("no answer after five seconds");

@@ -140,6 +140,8 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
     let others = alive(runtime).into_iter().filter(|id| *id != ThreadId(0));
     let alive = others.map(|id| diagnosis::dump(runtime, id, None)).collect();
     let stuck = if matches!(result, Err(Failure::Panicked(_))) { at_lock(runtime) } else { Vec::new() };
+    let count = if options.record { runtime.threads.borrow().len() } else { 0 };
+    let names = (0..count as u32).map(|id| runtime.name_of(ThreadId(id))).collect();
     let mut scheduler = runtime.scheduler.borrow_mut();
     let steps = scheduler.trace.take_steps();
     Report {
@@ -155,6 +157,7 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
         stuck,
         panics: runtime.panics.take(),
         steps: steps.iter().map(|s| RecordedStep { thread: s.thread, now: s.now, hash: s.hash }).collect(),
+        names,
     }
 }
 

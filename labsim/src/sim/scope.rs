@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::runtime::Inside;
-use super::scheduler::{NodeId, State};
+use super::scheduler::{NodeId, State, ThreadId};
 use super::thread::Thread;
 
 /// A scope of the calling thread; ends when dropped.
@@ -113,10 +113,17 @@ pub(crate) fn set_node_clock(node: u32, wall_offset: i64, drift_ppm: i64) {
     }
 }
 
-/// How many threads of the node are still there: neither ended nor stopped.
-pub(crate) fn alive_on(node: u32) -> Option<usize> {
-    let inside = Inside::enter()?;
-    let scheduler = inside.scheduler();
-    let of_node = scheduler.threads().iter().filter(|slot| slot.node == NodeId(node));
-    Some(of_node.filter(|slot| !matches!(slot.state, State::Finished | State::Crashed)).count())
+/// The node's threads that are still there: neither ended nor stopped.
+pub(crate) fn alive_on(node: u32) -> Vec<String> {
+    let Some(inside) = Inside::enter() else { return Vec::new() };
+    let alive: Vec<ThreadId> = {
+        let scheduler = inside.scheduler();
+        let slots = (0..).map(ThreadId).zip(scheduler.threads());
+        let alive = slots.filter(|(_, slot)| {
+            slot.node == NodeId(node) && !matches!(slot.state, State::Finished | State::Crashed)
+        });
+        alive.map(|(id, _)| id).collect()
+    };
+    // Built inside the runtime, so not from the run's heap: asking leaves no trace.
+    alive.into_iter().map(|id| inside.runtime().name_of(id)).collect()
 }
