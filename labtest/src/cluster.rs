@@ -1,5 +1,6 @@
 //! A cluster of servers that can be crashed, restarted, cut off and joined.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,8 +181,15 @@ impl<N: Node> Cluster<N> {
             incarnation: incarnation.clone(),
             applied: applied.clone(),
         };
-        let node =
-            threads::born_during(run, &incarnation, || run.calling(&incarnation, "new()", || make(seat)));
+        let make = || run.calling(&incarnation, "new()", || make(seat));
+        let node = panic::catch_unwind(AssertUnwindSafe(|| threads::born_during(run, &incarnation, make)))
+            .unwrap_or_else(|payload| {
+                // Threads that it had started are left with nothing to reach anybody by; the ends of other
+                // channels it was given went with the unwinding.
+                incarnation.die();
+                peers.iter().for_each(|peer| network.close(peer));
+                panic::resume_unwind(payload)
+            });
         let mut host = Server::new(&Self::name(server), on);
         node.services().into_iter().for_each(|service| host.add(service));
         slots.lock()[server].life = Some(Life { node, incarnation, peers });
@@ -226,7 +234,12 @@ impl<N: Node> Inner<N> {
         };
         life.incarnation.die();
         self.applied.lock().end(server);
-        self.run.calling(&life.incarnation, "kill()", || life.node.kill());
+        // What the threads of that life do counts no more, but a panic of `kill` itself is a failure: the call is
+        // made in the name of a life of its own. The panic has been recorded when it is caught here, so that it
+        // keeps neither this server's calls open nor other servers alive.
+        let in_its_name = Incarnation::new(&self.run, server);
+        let kill = || self.run.calling(&in_its_name, "kill()", || life.node.kill());
+        let _ = panic::catch_unwind(AssertUnwindSafe(kill));
         life.peers.iter().for_each(|peer| self.network.close(peer));
     }
 }
@@ -297,6 +310,9 @@ mod tests {
     use labrpc::{NetworkOptions, RpcError};
 
     use super::*;
+    use crate::env::Options;
+    use crate::name::TestName;
+    use crate::runner;
 
     labrpc::service! {
         /// Says that it is there, with its number.
@@ -315,6 +331,8 @@ mod tests {
         killed: Arc<AtomicUsize>,
         /// Whether `state()` never answers.
         hangs: bool,
+        /// Whether `kill()` panics.
+        panics: bool,
     }
 
     impl Toy {
@@ -345,21 +363,37 @@ mod tests {
 
         fn kill(&self) {
             self.killed.fetch_add(1, Ordering::SeqCst);
+            assert!(!self.panics, "the toy does not want to die");
             assert!(!self.reaches(0), "a dying server reached another");
             self.disk.append(b" written late");
         }
     }
 
-    fn toys(run: &Run, servers: usize, hanging: Option<usize>) -> Cluster<Toy> {
-        let cluster = Cluster::new(run, Network::new(NetworkOptions::default()), servers, move |seat| Toy {
+    fn toy(seat: Seat) -> Toy {
+        Toy {
             me: seat.me,
             peers: seat.peers.into_iter().map(ToyClient::new).collect(),
             disk: seat.disk,
             killed: Arc::default(),
-            hangs: hanging == Some(seat.me),
-        });
+            hangs: false,
+            panics: false,
+        }
+    }
+
+    /// Started servers, as `make` makes them.
+    fn cluster(
+        run: &Run,
+        servers: usize,
+        make: impl Fn(Seat) -> Toy + Send + Sync + 'static,
+    ) -> Cluster<Toy> {
+        let cluster = Cluster::new(run, Network::new(NetworkOptions::default()), servers, make);
         (0..servers).for_each(|server| cluster.start(server));
         cluster
+    }
+
+    /// The report of a run of `body`, which must fail.
+    fn report_of(body: impl Fn(&Run) + Send + Sync + 'static) -> String {
+        runner::run_with(TestName::of::<fn()>(), &Options::default(), body).expect_err("the run passed")
     }
 
     fn node(cluster: &Cluster<Toy>, server: usize) -> Toy {
@@ -379,7 +413,7 @@ mod tests {
     #[test]
     fn links_are_open_between_connected_servers_on_one_side() {
         crate::run(|run| {
-            let cluster = toys(run, 4, None);
+            let cluster = cluster(run, 4, toy);
             assert_eq!(links(&cluster), [[0; 0]; 4]);
             (0..3).for_each(|server| cluster.connect(server));
             assert_eq!(links(&cluster), [vec![0, 1, 2], vec![0, 1, 2], vec![0, 1, 2], vec![]]);
@@ -394,7 +428,7 @@ mod tests {
     #[test]
     fn a_crash_takes_effect_before_the_server_is_told() {
         crate::run(|run| {
-            let cluster = toys(run, 2, None);
+            let cluster = cluster(run, 2, toy);
             (0..2).for_each(|server| cluster.connect(server));
             let (old, incarnation) = cluster.node(1).unwrap();
             old.disk.save(b"saved".to_vec(), None);
@@ -420,7 +454,7 @@ mod tests {
     #[test]
     fn starting_a_living_server_crashes_it_first() {
         crate::run(|run| {
-            let cluster = toys(run, 1, None);
+            let cluster = cluster(run, 1, toy);
             let old = node(&cluster, 0);
             cluster.start(0);
             assert_eq!(old.killed.load(Ordering::SeqCst), 1);
@@ -429,9 +463,54 @@ mod tests {
     }
 
     #[test]
+    fn a_kill_that_panics_is_a_failure_of_its_server_and_spares_none_of_the_others() {
+        for crashed_by_the_test in [true, false] {
+            let toys = Arc::new(Mutex::new(Vec::new()));
+            let seen = toys.clone();
+            let report = report_of(move |run| {
+                let cluster = cluster(run, 3, |seat| Toy { panics: seat.me == 1, ..toy(seat) });
+                *seen.lock() = (0..3).map(|server| node(&cluster, server)).collect();
+                if crashed_by_the_test {
+                    cluster.crash(1);
+                }
+            });
+            let place = concat!("at ", file!(), ":");
+            for part in ["the toy does not want to die", place, "thread `test` of server 1"] {
+                assert!(report.contains(part), "{part:?} is missing in: {report}");
+            }
+            assert!(!report.contains("no failure"), "{report}");
+            for toy in &*toys.lock() {
+                assert_eq!(toy.killed.load(Ordering::SeqCst), 1, "kills of server {}", toy.me);
+                assert_eq!(toy.peers[0].number(&()).wait(), Err(RpcError::Stopped));
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_panics_while_it_is_made_can_send_nothing_more() {
+        let answer = Arc::new(Mutex::new(None));
+        let its = answer.clone();
+        let report = report_of(move |run| {
+            let clients = Arc::new(Mutex::new(Vec::new()));
+            let seen = clients.clone();
+            let network = Network::new(NetworkOptions::default());
+            let cluster: Cluster<Toy> = Cluster::new(run, network, 1, move |seat| {
+                *seen.lock() = seat.peers;
+                panic!("not me")
+            });
+            let starting = panic::catch_unwind(AssertUnwindSafe(|| cluster.start(0)));
+            assert!(starting.is_err());
+            let client = ToyClient::new(clients.lock()[0].clone());
+            *its.lock() = Some(client.number(&()).wait());
+        });
+        assert!(report.contains("not me") && report.contains("of server 0"), "{report}");
+        assert_eq!(*answer.lock(), Some(Err(RpcError::Stopped)));
+    }
+
+    #[test]
     fn the_report_shows_every_server_and_does_not_wait_for_one_that_hangs() {
         crate::run(|run| {
-            let cluster = toys(run, 3, Some(2));
+            let cluster = cluster(run, 3, |seat| Toy { hangs: seat.me == 2, ..toy(seat) });
             cluster.connect(1);
             cluster.crash(0);
             let report = cluster.inner.report();
