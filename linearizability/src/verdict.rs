@@ -52,7 +52,7 @@ pub struct Violation {
     /// The order, right as far as it goes, that came up to the return of `stuck`. Empty when the violation was not found
     /// by searching.
     pub partial: Vec<usize>,
-    /// Other partitions that are not linearizable either.
+    /// Other partitions found not to be linearizable either, as far as the check got.
     pub also: Vec<String>,
 }
 

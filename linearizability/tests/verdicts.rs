@@ -160,3 +160,64 @@ fn a_store_behind_a_mutex_is_linearizable_and_one_with_a_cache_is_not() {
     };
     assert!(violation.core.len() <= 4 && violation.core_is_minimal, "{violation:?}");
 }
+
+/// Fifteen clients in three rounds; in every round they start counting anew, so that each text occurs up to three
+/// times on a key.
+fn rounds(seed: u64, puts: u32, own_keys: bool) -> History<KvInput, Text> {
+    use rand::{RngExt, SeedableRng};
+    let mut rng = rand::rngs::SmallRng::seed_from_u64(seed);
+    let (mut plans, mut at) = (Vec::new(), 0u64);
+    for _ in 0..3 {
+        let mut end = at;
+        for client in 0..15u64 {
+            let mut now = at + rng.random_range(0..100);
+            for j in 0..200 {
+                let key = if own_keys { client } else { rng.random_range(0..15) }.to_string();
+                let text = format!("x {client} {j} y");
+                let input = match rng.random_range(0..100) {
+                    _ if own_keys && j == 0 => KvInput::put(key, ""),
+                    n if n < puts => KvInput::put(key, text),
+                    n if n < 50 => KvInput::append(key, text),
+                    _ => KvInput::get(key),
+                };
+                let ret = now + rng.random_range(2..2000);
+                plans.push((rng.random_range(now..=ret), client, now, ret, input));
+                now = ret + 1 + rng.random_range(0..20);
+            }
+            end = end.max(now);
+        }
+        at = end;
+    }
+    plans.sort_by_key(|plan| plan.0);
+    let mut store: HashMap<String, String> = HashMap::new();
+    let ops = plans.into_iter().map(|(_, client, call, ret, input)| {
+        let value = store.entry(input.key().to_string()).or_default();
+        let output = match &input {
+            KvInput::Get { .. } => value.clone(),
+            KvInput::Put { value: text, .. } => {
+                *value = text.to_string();
+                String::new()
+            }
+            KvInput::Append { value: text, .. } => {
+                value.push_str(text);
+                String::new()
+            }
+        };
+        Operation::new(client, call, input, ret, output.into())
+    });
+    History::new(ops.collect()).unwrap()
+}
+
+#[test]
+fn texts_that_recur_in_later_rounds_need_no_search() {
+    for seed in 0..2 {
+        for (puts, own_keys) in [(5, false), (0, true), (5, true), (0, false), (30, false)] {
+            let history = rounds(seed, puts, own_keys);
+            let verdict = check(&KvStore, &history, &budget(0));
+            assert!(
+                verdict.is_linearizable(),
+                "seed {seed}, {puts} % puts, own keys {own_keys}: {verdict:?}"
+            );
+        }
+    }
+}
