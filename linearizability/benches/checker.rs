@@ -1,11 +1,11 @@
-//! What checking costs: CPU, wall time and peak memory over clients, operations, share of pending operations and kind
-//! of fault, for the exact key/value method and for general search. One JSON line per case.
+//! What checking costs: CPU, wall time and peak memory over clients, operations, share of pending operations
+//! and kind of fault, for the exact key/value method and for general search. One JSON line per case.
 //!
-//! Every case runs in a process of its own, so that its peak memory is its own. CPU time is that of the checking thread
-//! (from Linux's scheduler statistics, which advance in steps of some milliseconds), the mean over as many checks as fill a tenth
-//! of a second; the history's making is not counted. A case
-//! may be picked by parts of its name: `cargo bench -p linearizability -- register`. With `LINEARIZABILITY_DATA` the files of that
-//! folder (see `tests/data.rs`) are measured too.
+//! Every case runs in a process of its own, so that its peak memory is its own. CPU time is that of the
+//! checking thread (from Linux's scheduler statistics, which advance in steps of some milliseconds), the mean
+//! over as many checks as fill a tenth of a second; the history's making is not counted. A case may be picked
+//! by parts of its name: `cargo bench -p linearizability -- register`. With `LINEARIZABILITY_DATA` the files of
+//! that folder (see `tests/data.rs`) are measured too.
 
 use std::collections::{BinaryHeap, HashMap};
 use std::num::NonZero;

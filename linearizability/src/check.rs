@@ -1,10 +1,10 @@
 //! From a history to a verdict: partitions, workers, budget.
 //!
-//! Partitions are decided in rounds. In each round every open partition gets a slice of the budget, and the slices
-//! double from round to round, so that the easy partitions are out of the way at once, a hard one cannot starve
-//! the others, and a violation on any key is found although the search on another would never end. Rounds also make
-//! the outcome independent of which worker was faster: under a budget of configurations the same history always
-//! gets the same verdict.
+//! Partitions are decided in rounds. In each round every open partition gets a slice of the budget, and the
+//! slices double from round to round, so that the easy partitions are out of the way at once, a hard one cannot
+//! starve the others, and a violation on any key is found although the search on another would never end.
+//! Rounds also make the outcome independent of which worker was faster: under a budget of configurations the
+//! same history always gets the same verdict.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,8 +22,9 @@ use crate::witness::verify;
 /// How much a check may cost.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The most configurations (states of the search) to examine over all partitions. Each takes on the order of
-    /// 100 bytes and a microsecond or two, more with many pending operations. The exact key/value method uses none.
+    /// The most configurations (states of the search) to examine over all partitions. Each takes on the order
+    /// of 100 bytes and a microsecond or two, more with many pending operations. The exact key/value method
+    /// uses none.
     pub configurations: u64,
     /// The longest time to search, or `None` for no limit. With a limit the verdict may depend on the machine.
     pub time: Option<Duration>,
@@ -168,8 +169,9 @@ fn round(jobs: &[Mutex<Job<'_>>], share: u64, deadline: Option<Instant>, threads
     })
 }
 
-/// Merges the orders of independent partitions into one. An operation's point is the latest call up to it in its own
-/// order, the earliest moment it can have taken effect there; sorting by it respects real time across partitions.
+/// Merges the orders of independent partitions into one. An operation's point is the latest call up to it in
+/// its own order, the earliest moment it can have taken effect there; sorting by it respects real time across
+/// partitions.
 fn merge(mut orders: Vec<Vec<usize>>, ranks: &[Interval]) -> Vec<usize> {
     if orders.len() == 1 {
         return orders.remove(0);

@@ -14,7 +14,8 @@ use crate::verdict::Violation;
 
 /// What one trial of shrinking a core may cost, in configurations.
 const TRIAL: u64 = 2_000;
-/// What all trials together may cost, in operations looked at: the core is a help for the reader, the verdict stands before.
+/// What all trials together may cost, in operations looked at: the core is a help for the reader, the verdict
+/// stands before.
 const TRIALS: u64 = 4_000_000;
 
 /// Decides a partition by searching through the model's own steps.
@@ -100,8 +101,9 @@ impl<M: Model> Procedure for ModelProcedure<'_, M> {
 }
 
 impl<M: Model> ModelProcedure<'_, M> {
-    /// The dead end in words, with a core: operations that cannot have happened together even if every other one that was
-    /// called before the dead end may have answered anything, at any time, or not have happened at all.
+    /// The dead end in words, with a core: operations that cannot have happened together even if every other
+    /// one that was called before the dead end may have answered anything, at any time, or not have happened at
+    /// all.
     fn explain(&self, stuck: &Stuck) -> Violation {
         let at = stuck.at as usize;
         // What was called after the return that could not be satisfied had no part in it.

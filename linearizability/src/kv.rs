@@ -1,25 +1,28 @@
-//! Deciding put/append/get histories of one key exactly, in near-linear time, wherever written texts can be told apart.
+//! Deciding put/append/get histories of one key exactly, in near-linear time, wherever written texts can be
+//! told apart.
 //!
-//! Search is exponential in the number of clients that contend for a key. But a value read from a store
-//! says how it came about: a *base* (a put, or the initial value) and behind it a chain of appends. If every written text, a
-//! *token*, belongs to one write, each read names its writes, and they must have happened in a row: nothing else can lie
-//! between a base and the last read of its value. That generalises Gibbons and Korach's zones for registers (*Testing Shared Memories*, 1997)
-//! from "a write and its reads" to "a put, the appends seen on it, and the reads": a *block*.
+//! Search is exponential in the number of clients that contend for a key. But a value read from a store says
+//! how it came about: a *base* (a put, or the initial value) and behind it a chain of appends. If every written
+//! text, a *token*, belongs to one write, each read names its writes, and they must have happened in a row:
+//! nothing else can lie between a base and the last read of its value. That generalises Gibbons and Korach's
+//! zones for registers (*Testing Shared Memories*, 1997) from "a write and its reads" to "a put, the appends
+//! seen on it, and the reads": a *block*.
 //!
 //! 1. [`blocks`]: decode every value into base and appends, one block per base.
-//! 2. [`zones`]: inside a block, the order is given; it must respect real time. Between blocks, a block whose first return lies
-//!    before its last call covers that span alone (a forward zone); the others (backward zones) must fit beside those.
-//!    Yields an order, or two operations that contradict each other.
-//! 3. [`repeats`]: where a token was written more than once, find out by real time which write a read saw; try the
-//!    few possibilities that remain.
-//! 4. Where that is not enough (too many possibilities; tokens that can be read in two ways), the general search over
-//!    [`observed`] values.
+//! 2. [`zones`]: inside a block, the order is given; it must respect real time. Between blocks, a block whose
+//!    first return lies before its last call covers that span alone (a forward zone); the others (backward
+//!    zones) must fit beside those. Yields an order, or two operations that contradict each other.
+//! 3. [`repeats`]: where a token was written more than once, find out by real time which write a read saw; try
+//!    the few possibilities that remain.
+//! 4. Where that is not enough (too many possibilities; tokens that can be read in two ways), the general
+//!    search over [`observed`] values.
 //! 5. [`core`], [`explain`]: a violation becomes a handful of operations and a sentence.
 //!
-//! **Why it is exact.** Necessary: a block needs a moment no later than its first return F and one no earlier than its last call S.
-//! If F < S it owns everything between; two such spans cannot overlap, and nothing can happen strictly inside. Sufficient:
-//! put each operation x of a block at max(F, latest call before x in the block); by step 2 that is before x returns, and it
-//! is not after S. The order that comes out is replayed all the same before anybody sees it.
+//! **Why it is exact.** Necessary: a block needs a moment no later than its first return F and one no earlier
+//! than its last call S. If F < S it owns everything between; two such spans cannot overlap, and nothing can
+//! happen strictly inside. Sufficient: put each operation x of a block at max(F, latest call before x in the
+//! block); by step 2 that is before x returns, and it is not after S. The order that comes out is replayed all
+//! the same before anybody sees it.
 
 mod blocks;
 mod core;
@@ -87,12 +90,14 @@ enum Flaw {
     Fork { reads: [u32; 2] },
     /// Two values contain the same append after different bases.
     TwoBases { reads: [u32; 2], write: u32 },
-    /// Every write this value can start with was overwritten before the read was called, or called after it returned.
+    /// Every write this value can start with was overwritten before the read was called, or called after it
+    /// returned.
     NoBase { read: u32 },
     /// The values say that `first` happened before `second`, but `second` returned before `first` was called.
     Chain { first: u32, second: u32 },
-    /// Something happened inside a span that belongs to another value. The span goes from the return of the first to the
-    /// call of the second operation; so does the intruder's, unless `crossing`: then two spans overlap.
+    /// Something happened inside a span that belongs to another value. The span goes from the return of the
+    /// first to the call of the second operation; so does the intruder's, unless `crossing`: then two spans
+    /// overlap.
     Inside { span: [u32; 2], intruder: [u32; 2], bases: [u32; 2], crossing: bool },
     /// Of the writes with this read's repeated text none can be the one that was seen there.
     NoWrite { read: u32, offset: usize },

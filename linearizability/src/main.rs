@@ -1,6 +1,7 @@
 //! `linearizability check FILE...`: reads histories, decides, explains, writes pages.
 //!
-//! Exit status: 0 if every history is linearizable, 1 if one is not, otherwise 2 (undecided, unreadable, wrong usage).
+//! Exit status: 0 if every history is linearizable, 1 if one is not, otherwise 2 (undecided, unreadable, wrong
+//! usage).
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

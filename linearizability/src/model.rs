@@ -51,9 +51,9 @@ pub trait Model: Sync {
     /// stands for "not chosen yet".)
     fn initial(&self) -> Self::State;
 
-    /// Appends to `next` every state the object may be in after `input` was applied in `state` and answered with
-    /// `output`; nothing when that answer is impossible; several when the object may choose. `output` is `None`
-    /// for an operation whose answer nobody saw: then any possible answer counts.
+    /// Appends to `next` every state the object may be in after `input` was applied in `state` and answered
+    /// with `output`; nothing when that answer is impossible; several when the object may choose. `output` is
+    /// `None` for an operation whose answer nobody saw: then any possible answer counts.
     fn step(
         &self,
         state: Self::State,
@@ -62,15 +62,15 @@ pub trait Model: Sync {
         next: &mut Vec<Self::State>,
     );
 
-    /// Whether the operation leaves every state as it is in which this answer (`None`: any answer) is possible. "No" is always
-    /// right; "yes" where it holds saves the search most of its work.
+    /// Whether the operation leaves every state as it is in which this answer (`None`: any answer) is possible.
+    /// "No" is always right; "yes" where it holds saves the search most of its work.
     fn is_read(&self, input: &Self::Input, output: Option<&Self::Output>) -> bool {
         let _ = (input, output);
         false
     }
 
-    /// The independent part of the object that this operation concerns: a key, an element. Each part is
-    /// checked by itself (linearizability is local), from [`initial`](Model::initial). By default there is one part.
+    /// The independent part of the object that this operation concerns: a key, an element. Each part is checked
+    /// by itself (linearizability is local), from [`initial`](Model::initial). By default there is one part.
     fn partition<'a>(&self, input: &'a Self::Input) -> Cow<'a, str> {
         let _ = input;
         Cow::Borrowed("")
@@ -91,9 +91,9 @@ pub trait Model: Sync {
         None
     }
 
-    /// The procedure that decides one partition. By default the general search; a model with a better method of its own
-    /// overrides this. Whatever order a procedure claims is replayed through [`step`](Model::step) before
-    /// it becomes a verdict.
+    /// The procedure that decides one partition. By default the general search; a model with a better method of
+    /// its own overrides this. Whatever order a procedure claims is replayed through [`step`](Model::step)
+    /// before it becomes a verdict.
     fn procedure<'a>(&'a self, part: Part<'a, Self::Input, Self::Output>) -> Box<dyn Procedure + 'a>
     where
         Self: Sized,

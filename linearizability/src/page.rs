@@ -1,7 +1,8 @@
 //! A history as one self-contained HTML page.
 //!
-//! The page needs no network and may not use any (its content security policy says so). Everything that comes from the history
-//! travels as JSON in which no character can end the script element, and is shown as text, never as markup.
+//! The page needs no network and may not use any (its content security policy says so). Everything that comes
+//! from the history travels as JSON in which no character can end the script element, and is shown as text,
+//! never as markup.
 
 use std::collections::HashMap;
 use std::fmt::Write;

@@ -4,11 +4,11 @@
 //! costs two atomic increments and two uncontended locks an operation.
 //!
 //! **Why the stamps are right on weakly ordered machines.** All stamps come from one atomic counter, whose
-//! modification order is total: if one operation returned before another was called and the caller could know it,
-//! its stamp is smaller. That alone is not enough. The memory accesses of the operation itself must not drift
-//! out of the interval its two stamps span, for an interval recorded too short makes innocent code look wrong;
-//! and an acquire-release increment still lets a later access slip in front of the increment's *store*. So a
-//! sequentially consistent fence stands between the operation and each of its stamps.
+//! modification order is total: if one operation returned before another was called and the caller could know
+//! it, its stamp is smaller. That alone is not enough. The memory accesses of the operation itself must not
+//! drift out of the interval its two stamps span, for an interval recorded too short makes innocent code look
+//! wrong; and an acquire-release increment still lets a later access slip in front of the increment's *store*.
+//! So a sequentially consistent fence stands between the operation and each of its stamps.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,8 +45,8 @@ pub struct ClientLog<I, O> {
     log: Arc<Log<I, O>>,
 }
 
-/// An operation under way. Dropped without [`returned`](Call::returned) it stays in the history as one that never
-/// returned.
+/// An operation under way. Dropped without [`returned`](Call::returned) it stays in the history as one that
+/// never returned.
 #[must_use = "tell it when the operation returned"]
 pub struct Call<'a, I, O> {
     log: &'a ClientLog<I, O>,
@@ -151,8 +151,8 @@ impl<I, O> Call<'_, I, O> {
         self.returned_with(|| output);
     }
 
-    /// The operation has returned; `output` makes what is to be kept of its answer, after the return is stamped, so that
-    /// the time this takes does not lengthen the operation.
+    /// The operation has returned; `output` makes what is to be kept of its answer, after the return is
+    /// stamped, so that the time this takes does not lengthen the operation.
     pub fn returned_with(self, output: impl FnOnce() -> O) {
         let at = stamp_return(&self.log.clock);
         let output = output();

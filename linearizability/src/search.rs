@@ -1,27 +1,29 @@
 //! General search: any model, exponential at worst.
 //!
-//! The classical search (Wing and Gong; Lowe's memoisation) asks which operation comes first, tries each candidate, and
-//! remembers the configurations it has seen. This one keeps its order but goes by *returns*: the only moments that
-//! force anything are those at which an operation returns and must have taken effect. A configuration is
+//! The classical search (Wing and Gong; Lowe's memoisation) asks which operation comes first, tries each
+//! candidate, and remembers the configurations it has seen. This one keeps its order but goes by *returns*: the
+//! only moments that force anything are those at which an operation returns and must have taken effect. A
+//! configuration is
 //!
 //! - the next return that is to be satisfied; everything that returned earlier is linearized,
-//! - which of the operations in flight at that moment are linearized already (a bit per *slot*; an operation takes
-//!   a free slot at its call and gives it back at its return, so there are as many bits as clients),
+//! - which of the operations in flight at that moment are linearized already (a bit per *slot*; an operation
+//!   takes a free slot at its call and gives it back at its return, so there are as many bits as clients),
 //! - which of the operations that never return are linearized,
 //! - the state, interned to a number.
 //!
-//! So a configuration has a few words however long the history is, and at a quiescent point (nothing in flight) it
-//! is the state alone: all ways through the past that lead to one state are one configuration there.
+//! So a configuration has a few words however long the history is, and at a quiescent point (nothing in flight)
+//! it is the state alone: all ways through the past that lead to one state are one configuration there.
 //!
 //! What keeps the number of configurations down, each without losing a linearization:
 //!
 //! - *Lazy*: an operation is linearized before its return only if that helps another one to return.
-//! - *Readers first*: an operation that can never change the state goes first, without an alternative, as soon as its
-//!   answer fits. (It is not enough that it changes nothing *now*: a write of the present value may be needed later.)
+//! - *Readers first*: an operation that can never change the state goes first, without an alternative, as soon
+//!   as its answer fits. (It is not enough that it changes nothing *now*: a write of the present value may be
+//!   needed later.)
 //! - *No idle effects*: a pending operation is not linearized where it would change nothing.
 //! - *Twins*: of two operations with equal input and output, the one called and returned no later goes first.
-//! - *Fewer pending are better*: a configuration is dropped if one was seen that differs only in having used a subset of
-//!   the pending operations. What it could do, that one can.
+//! - *Fewer pending are better*: a configuration is dropped if one was seen that differs only in having used a
+//!   subset of the pending operations. What it could do, that one can.
 
 use std::hash::Hash;
 
@@ -33,7 +35,8 @@ use crate::history::Interval;
 use crate::procedure::Slice;
 use crate::timeline::{Place, Timeline};
 
-/// A sequential object whose operations are numbered: what the search needs of a model. Operations are numbered by call.
+/// A sequential object whose operations are numbered: what the search needs of a model. Operations are numbered
+/// by call.
 pub(crate) trait Machine: Send {
     type State: Clone + Eq + Hash + Send;
 
@@ -123,8 +126,8 @@ pub(crate) struct Search<M: Machine> {
 }
 
 impl<M: Machine> Search<M> {
-    /// A search over operations with these intervals, in the order of the calls. `twins` gives operations of equal
-    /// input and output the same number, below the number of operations.
+    /// A search over operations with these intervals, in the order of the calls. `twins` gives operations of
+    /// equal input and output the same number, below the number of operations.
     pub(crate) fn new(machine: M, intervals: &[Interval], twins: Vec<u32>) -> Self {
         Search {
             machine,
@@ -184,8 +187,8 @@ impl<M: Machine> Search<M> {
         Outcome::Stuck(std::mem::take(&mut self.farthest))
     }
 
-    /// Lets readers go first and operations return as far as that goes. Then, if that leads to a new configuration
-    /// with ways on, pushes it.
+    /// Lets readers go first and operations return as far as that goes. Then, if that leads to a new
+    /// configuration with ways on, pushes it.
     fn explore(&mut self, mut config: Config, order_len: usize) -> Explored {
         // What each operation in flight would do, asked once: the state stays the same throughout.
         let mut effects: Vec<(u32, u32)> = Vec::new();

@@ -13,8 +13,8 @@ pub(crate) enum Trial {
     GiveUp,
 }
 
-/// Removes items, large pieces first, as long as `trial` says that the rest has the property. Returns what is left,
-/// and whether every single item of it was shown to be needed.
+/// Removes items, large pieces first, as long as `trial` says that the rest has the property. Returns what is
+/// left, and whether every single item of it was shown to be needed.
 pub(crate) fn shrink(mut items: Vec<usize>, mut trial: impl FnMut(&[usize]) -> Trial) -> (Vec<usize>, bool) {
     let mut piece = items.len().div_ceil(2);
     loop {

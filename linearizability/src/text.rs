@@ -1,8 +1,8 @@
 //! Strings that share their memory.
 //!
 //! The reads of one run return the same growing value again and again. Kept as strings of their own, a few
-//! thousand reads of a few tens of kilobytes fill hundreds of megabytes. A [`Text`] is a prefix of a shared string;
-//! a [`TextPool`] finds the string to share while values arrive.
+//! thousand reads of a few tens of kilobytes fill hundreds of megabytes. A [`Text`] is a prefix of a shared
+//! string; a [`TextPool`] finds the string to share while values arrive.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;

@@ -46,11 +46,11 @@ pub struct Violation {
     pub core: Vec<usize>,
     /// Whether no operation of the core can be spared: without any one of them the rest could have happened.
     pub core_is_minimal: bool,
-    /// The operation that found no place, when the violation was found by searching: every order is wrong before
-    /// all operations up to its return are in it.
+    /// The operation that found no place, when the violation was found by searching: every order is wrong
+    /// before all operations up to its return are in it.
     pub stuck: Option<usize>,
-    /// The order, right as far as it goes, that came up to the return of `stuck`. Empty when the violation was not found
-    /// by searching.
+    /// The order, right as far as it goes, that came up to the return of `stuck`. Empty when the violation was
+    /// not found by searching.
     pub partial: Vec<usize>,
     /// Other partitions found not to be linearizable either, as far as the check got.
     pub also: Vec<String>,

@@ -1,7 +1,7 @@
 //! Replays an order of operations: the check of the checker.
 //!
-//! It shares nothing with the methods that find orders. It works on the stamps as recorded, not on ranks, and it
-//! runs every operation through the model.
+//! It shares nothing with the methods that find orders. It works on the stamps as recorded, not on ranks, and
+//! it runs every operation through the model.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use crate::history::History;
 use crate::model::Model;
 use crate::verdict::Refuted;
 
-/// Verifies that `order` is a linearization of the history: each completed operation once, pending ones at most once,
-/// real time respected, every answer one the model allows.
+/// Verifies that `order` is a linearization of the history: each completed operation once, pending ones at most
+/// once, real time respected, every answer one the model allows.
 ///
 /// Takes one step of the model per operation.
 pub fn verify<M: Model>(

@@ -1,4 +1,5 @@
-//! The page in a real browser, for whoever has one: `LINEARIZABILITY_CHROMIUM` names a Chromium, which is started headless.
+//! The page in a real browser, for whoever has one: `LINEARIZABILITY_CHROMIUM` names a Chromium, which is
+//! started headless.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -12,8 +12,8 @@ use linearizability::{Model, Operation, Options, Verdict, check, verify};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-/// Compares verdicts on random histories; checks witnesses, and cores: the core is bad even when all else is free,
-/// and if it is called minimal no part of it is.
+/// Compares verdicts on random histories; checks witnesses, and cores: the core is bad even when all else is
+/// free, and if it is called minimal no part of it is.
 fn compare<M>(model: &M, input: impl Fn(&mut SmallRng) -> M::Input, outputs: &[M::Output])
 where
     M: Model,
@@ -63,8 +63,8 @@ where
     assert!(yes > 0 && no > 0 && minimal > 0, "a comparison that sees one kind only compares nothing");
 }
 
-/// The history up to a return in which everything outside the core may have answered anything, at any time, or not
-/// have happened.
+/// The history up to a return in which everything outside the core may have answered anything, at any time, or
+/// not have happened.
 fn relax<I: Clone, O: Clone>(
     history: &linearizability::History<I, O>,
     core: &[usize],

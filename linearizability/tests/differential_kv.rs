@@ -12,8 +12,9 @@ use rand::rngs::SmallRng;
 
 type KvHistory = History<KvInput, Text>;
 
-/// A random history of one key. `token` makes the text of the i-th write. Some histories are spoilt on purpose: an effect at the
-/// wrong moment, a write dropped, doubled at once or again later, an old value read, two appends swapped.
+/// A random history of one key. `token` makes the text of the i-th write. Some histories are spoilt on purpose:
+/// an effect at the wrong moment, a write dropped, doubled at once or again later, an old value read, two
+/// appends swapped.
 fn random(rng: &mut SmallRng, token: &mut dyn FnMut(&mut SmallRng, usize) -> String) -> KvHistory {
     let intervals = intervals(rng, 9, 8);
     let count = intervals.len();

@@ -161,8 +161,8 @@ fn a_store_behind_a_mutex_is_linearizable_and_one_with_a_cache_is_not() {
     assert!(violation.core.len() <= 4 && violation.core_is_minimal, "{violation:?}");
 }
 
-/// Fifteen clients in three rounds; in every round they start counting anew, so that each text occurs up to three
-/// times on a key.
+/// Fifteen clients in three rounds; in every round they start counting anew, so that each text occurs up to
+/// three times on a key.
 fn rounds(seed: u64, puts: u32, own_keys: bool) -> History<KvInput, Text> {
     use rand::{RngExt, SeedableRng};
     let mut rng = rand::rngs::SmallRng::seed_from_u64(seed);

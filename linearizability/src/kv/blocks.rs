@@ -1,8 +1,8 @@
 //! Step 1: from values to blocks.
 //!
-//! A block is a base with everything that was seen to grow on it. Only the longest value of a block is decoded; a shorter one
-//! must be a prefix of it that ends where a token ends, a longer one continues it. So each byte read is compared once,
-//! and each token is decoded once, however often it was read.
+//! A block is a base with everything that was seen to grow on it. Only the longest value of a block is decoded;
+//! a shorter one must be a prefix of it that ends where a token ends, a longer one continues it. So each byte
+//! read is compared once, and each token is decoded once, however often it was read.
 
 use rustc_hash::FxHashMap;
 
@@ -23,7 +23,8 @@ pub(super) struct Block<'a> {
 /// One write of a block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layer {
-    /// The write; of a repeated text, the first operation that wrote it until [`repeats`](super::repeats) knows better.
+    /// The write; of a repeated text, the first operation that wrote it until [`repeats`](super::repeats) knows
+    /// better.
     pub(super) write: u32,
     pub(super) is_repeated: bool,
     /// Where it ends in the block's values.
@@ -187,8 +188,8 @@ impl<'s, 'a> Bases<'s, 'a> {
         }
     }
 
-    /// Whether the read may have seen what this put (or the initial value) left: it was called before the read returned, and no other
-    /// put came certainly between the two.
+    /// Whether the read may have seen what this put (or the initial value) left: it was called before the read
+    /// returned, and no other put came certainly between the two.
     fn can_see(&self, read: u32, base: u32) -> bool {
         let read = &self.ops[read as usize];
         let before = self.overwriting.partition_point(|&(ret, _)| ret < read.at.call);

@@ -1,7 +1,7 @@
 //! Step 5: the few operations that show the violation.
 //!
-//! A *core* is a set of operations that is wrong even if every other get is forgotten and every other write may have happened at
-//! any time, or never. It needs no trust in the rest of the history.
+//! A *core* is a set of operations that is wrong even if every other get is forgotten and every other write may
+//! have happened at any time, or never. It needs no trust in the rest of the history.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ pub(super) struct Core {
     pub(super) ops: Vec<usize>,
     /// Whether none of them can be spared.
     pub(super) is_minimal: bool,
-    /// What is wrong with the core itself, if the exact method can tell. (What is wrong with the whole history may be something else,
-    /// found first.)
+    /// What is wrong with the core itself, if the exact method can tell. (What is wrong with the whole history
+    /// may be something else, found first.)
     pub(super) flaw: Option<Flaw>,
 }
 

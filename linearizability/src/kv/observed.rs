@@ -1,9 +1,9 @@
 //! Step 4: one key as an object whose states are the values that were read.
 //!
-//! For the general search a value of megabytes would be a costly state. But the only thing that matters about a value is which
-//! of the values read it is a beginning of. So a state is a place in the sorted list of values read: the first one that starts
-//! with it, and its length. All values that no read starts with behave alike until the next put; they are one
-//! state.
+//! For the general search a value of megabytes would be a costly state. But the only thing that matters about a
+//! value is which of the values read it is a beginning of. So a state is a place in the sorted list of values
+//! read: the first one that starts with it, and its length. All values that no read starts with behave alike
+//! until the next put; they are one state.
 
 use crate::procedure::Slice;
 use crate::search::{Machine, Outcome, Search, Stuck};

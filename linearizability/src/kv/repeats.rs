@@ -1,10 +1,11 @@
 //! Step 3: texts that were written more than once.
 //!
-//! A value tells the text of each append in it, not the operation. Which of the operations with that text it was is narrowed
-//! down by real time: it was called before anything that follows it in a value returned, it did not return before
-//! something in front of it was called, and no put came certainly between it and a read that still saw it. Where several
-//! possibilities remain, they are tried one after the other. The bases are settled by then, so a block occurs once and
-//! each place in it stands for one operation: trying all injective maps is complete.
+//! A value tells the text of each append in it, not the operation. Which of the operations with that text it
+//! was is narrowed down by real time: it was called before anything that follows it in a value returned, it did
+//! not return before something in front of it was called, and no put came certainly between it and a read that
+//! still saw it. Where several possibilities remain, they are tried one after the other. The bases are settled
+//! by then, so a block occurs once and each place in it stands for one operation: trying all injective maps is
+//! complete.
 
 use rustc_hash::FxHashSet;
 
@@ -105,8 +106,8 @@ impl Matching<'_, '_> {
         Found::None
     }
 
-    /// Gives every place with one candidate its operation, until nothing changes. Returns an open place with the fewest
-    /// candidates.
+    /// Gives every place with one candidate its operation, until nothing changes. Returns an open place with
+    /// the fewest candidates.
     fn settle_certain(
         &mut self,
         blocks: &mut [Block<'_>],

@@ -61,8 +61,8 @@ pub(super) fn decide(ops: &[Op<'_>], blocks: &mut [Block<'_>]) -> Result<Vec<u32
             return Err(flaw(&pair[0], &pair[1], true));
         }
     }
-    // A forward block stands at its first return; a backward one at its last call, or at the end of the forward zone
-    // that covers that moment.
+    // A forward block stands at its first return; a backward one at its last call, or at the end of the forward
+    // zone that covers that moment.
     let mut places: Vec<(u32, u32)> = forward.iter().map(|zone| (zone.first_return.0, zone.who)).collect();
     for zone in &backward {
         let (from, to) = (zone.last_call.0, zone.first_return.0);
@@ -134,7 +134,8 @@ fn zone(ops: &[Op<'_>], block: &Block<'_>, who: u32) -> Result<Zone, Flaw> {
     }
     let mut reads = block.reads.iter().peekable();
     for (number, layer) in block.layers.iter().enumerate() {
-        // Everything in earlier positions, then this layer's write, then its reads, which are free among themselves.
+        // Everything in earlier positions, then this layer's write, then its reads, which are free among
+        // themselves.
         if layer.write != INITIAL {
             let before = zone.last_call;
             include(ops, &mut zone, layer.write, before, is_initial)?;

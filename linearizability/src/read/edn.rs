@@ -4,8 +4,9 @@
 //! {:process 0, :type :invoke, :f :write, :value 3, :index 0}
 //! ```
 //!
-//! of which `:process`, `:type`, `:f` and `:value` matter. Events whose process is no number (the nemesis) become marks. An operation that
-//! failed did not take place, as Jepsen defines it, so it is left out; that can only make a verdict more lenient.
+//! of which `:process`, `:type`, `:f` and `:value` matter. Events whose process is no number (the nemesis)
+//! become marks. An operation that failed did not take place, as Jepsen defines it, so it is left out; that can
+//! only make a verdict more lenient.
 
 use crate::history::History;
 use crate::models::{CasInput, CasOutput};

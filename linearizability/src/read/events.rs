@@ -1,7 +1,7 @@
 //! From the events of a Jepsen history to operations on a register.
 //!
-//! A process invokes an operation and completes it: `:ok`, it happened; `:fail`, it did not; `:info`, nobody knows, and the process is
-//! not heard of again. Stamps are the positions of the events.
+//! A process invokes an operation and completes it: `:ok`, it happened; `:fail`, it did not; `:info`, nobody
+//! knows, and the process is not heard of again. Stamps are the positions of the events.
 
 use std::collections::HashMap;
 
@@ -57,7 +57,8 @@ pub(super) struct Event {
 /// Joins events to operations.
 #[derive(Debug)]
 pub(super) struct Events {
-    /// Whether a failed compare-and-set is evidence that the register held something else; if not it is left out.
+    /// Whether a failed compare-and-set is evidence that the register held something else; if not it is left
+    /// out.
     pub(super) failed_cas_is_mismatch: bool,
     operations: Vec<Operation<CasInput, CasOutput>>,
     /// By operation: whether it is part of the history.

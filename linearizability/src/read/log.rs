@@ -5,8 +5,8 @@
 //! INFO  jepsen.util - 3  :info    :cas  :timed-out
 //! ```
 //!
-//! Lines of other loggers are passed over. `:fail :cas [1 4]` says that the register held something else; `:fail` of anything else
-//! says that it did not happen.
+//! Lines of other loggers are passed over. `:fail :cas [1 4]` says that the register held something else;
+//! `:fail` of anything else says that it did not happen.
 
 use crate::history::History;
 use crate::models::{CasInput, CasOutput};

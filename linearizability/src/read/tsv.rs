@@ -4,9 +4,10 @@
 //! client  call  ret  op  key  arg  out
 //! ```
 //!
-//! `call` and `ret` are integers on one scale, `ret` -1 for an operation that never returned; `op` is `get`, `put` or `append`; `arg` is
-//! what was written, `out` what was read, otherwise empty (then the last tab may be missing). In keys and values `\t`, `\n`, `\r` and
-//! `\\` stand for tab, line feed, carriage return and backslash. A line `#! at text` is a mark on the time axis.
+//! `call` and `ret` are integers on one scale, `ret` -1 for an operation that never returned; `op` is `get`,
+//! `put` or `append`; `arg` is what was written, `out` what was read, otherwise empty (then the last tab may be
+//! missing). In keys and values `\t`, `\n`, `\r` and `\\` stand for tab, line feed, carriage return and
+//! backslash. A line `#! at text` is a mark on the time axis.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

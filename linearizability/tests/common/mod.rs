@@ -21,14 +21,14 @@ pub(crate) fn rng(seed: u64) -> SmallRng {
     SmallRng::seed_from_u64(seed)
 }
 
-/// Whether the history is linearizable, by trying everything: which operation is next, over all sets of operations
-/// done. No reduction but remembering (set, state), which is why only short histories can be asked.
+/// Whether the history is linearizable, by trying everything: which operation is next, over all sets of
+/// operations done. No reduction but remembering (set, state), which is why only short histories can be asked.
 pub(crate) fn exhaustive<M: Model>(model: &M, history: &History<M::Input, M::Output>) -> bool {
     exhaustive_until(model, history, u64::MAX)
 }
 
-/// The same for the history up to a moment: what returned later need not have happened, but if it did it answered what it
-/// did.
+/// The same for the history up to a moment: what returned later need not have happened, but if it did it
+/// answered what it did.
 pub(crate) fn exhaustive_until<M: Model>(
     model: &M,
     history: &History<M::Input, M::Output>,
@@ -92,8 +92,8 @@ pub(crate) fn intervals(rng: &mut SmallRng, most: usize, never: u32) -> Vec<(u64
     out
 }
 
-/// The moments at which the operations take effect: mostly inside their interval, with more `noise` (0 to 3) more
-/// often a little outside, so that about half of the histories are near misses.
+/// The moments at which the operations take effect: mostly inside their interval, with more `noise` (0 to 3)
+/// more often a little outside, so that about half of the histories are near misses.
 pub(crate) fn effects(rng: &mut SmallRng, intervals: &[(u64, Option<u64>)], noise: u32) -> Vec<usize> {
     let mut at: Vec<(f64, usize)> = intervals
         .iter()
