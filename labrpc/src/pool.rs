@@ -73,6 +73,8 @@ struct State {
 
 #[derive(Clone, Copy)]
 enum Doing {
+    /// It was called when it was started, and has not arrived yet.
+    Coming,
     Waiting,
     Callback,
     /// Runs a handler for a call that was made at `called`.
@@ -157,7 +159,7 @@ impl State {
         if number == self.threads.len() {
             self.threads.push(None);
         }
-        self.threads[number] = Some(Doing::Waiting);
+        self.threads[number] = Some(Doing::Coming);
         self.called = true;
         Call::New(number)
     }
@@ -194,6 +196,7 @@ impl Thread {
         let pool = &self.pool;
         let mut state = pool.state.lock();
         state.called = false;
+        state.threads[self.number] = Some(Doing::Waiting);
         loop {
             if let Some(job) = state.queue.pop_front() {
                 state.threads[self.number] = Some(match job.handler() {
@@ -251,8 +254,12 @@ impl Drop for Thread {
     /// The thread has ended, or a node that is gone never started it.
     fn drop(&mut self) {
         let mut state = self.pool.state.lock();
-        state.called = false;
-        state.threads[self.number] = None;
+        match state.threads[self.number].take() {
+            // Nobody is called in its place: a node that is gone would not start that one either.
+            Some(Doing::Coming) => state.called = false,
+            // At the cap nobody was called for the jobs that have come since it found none.
+            _ => self.pool.call(state),
+        }
     }
 }
 
@@ -397,6 +404,62 @@ mod tests {
         assert_eq!(bench.until_started(), 2);
         drop(job);
         bench.until(|state| state.threads.iter().all(Option::is_none));
+    }
+
+    /// A node whose threads run when the test says so.
+    #[derive(Default)]
+    struct Later {
+        threads: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    }
+
+    impl Spawn for Later {
+        fn spawn(&self, _: String, f: Box<dyn FnOnce() + Send>) {
+            self.threads.lock().push(f);
+        }
+    }
+
+    impl Later {
+        /// Runs the next thread to its end.
+        fn run(&self) {
+            let thread = self.threads.lock().remove(0);
+            thread();
+        }
+    }
+
+    fn job(f: impl FnOnce() + Send + 'static) -> Job {
+        Job::Callback(Box::new(move |_| f()), Err(RpcError::Lost))
+    }
+
+    /// The end of one thread hid that another had been called, so that the next job called a third.
+    #[test]
+    fn a_thread_that_ends_leaves_the_call_for_another_standing() {
+        let node = Arc::new(Later::default());
+        let pool = Arc::new(Pool::new(node.clone(), 10, Duration::ZERO));
+        let other = Arc::clone(&pool);
+        pool.submit(job(move || other.submit(job(|| ()))));
+        node.run();
+        assert!(pool.state.lock().queue.is_empty(), "the first thread has taken both jobs");
+        pool.submit(job(|| ()));
+        assert_eq!(node.threads.lock().len(), 1, "the second thread is on its way");
+        node.run();
+        assert!(pool.state.lock().queue.is_empty());
+        assert!(!pool.state.lock().called);
+    }
+
+    /// A job that came when the last thread had found nothing to do, but counted still, was called nobody for.
+    #[test]
+    fn at_the_cap_a_job_that_comes_as_a_thread_ends_gets_another() {
+        let node = Arc::new(Later::default());
+        let pool = Arc::new(Pool::new(node.clone(), 1, Duration::ZERO));
+        pool.state.lock().threads.push(Some(Doing::Waiting));
+        let thread = Thread { pool: Arc::clone(&pool), number: 0, wake: Arc::default() };
+        thread.run();
+        let (sender, done) = mpsc::channel();
+        pool.submit(job(move || sender.send(()).unwrap()));
+        assert!(node.threads.lock().is_empty(), "there is no number for another thread");
+        drop(thread);
+        node.run();
+        assert_eq!(done.try_recv(), Ok(()));
     }
 
     /// A node that is gone starts no threads.
