@@ -19,6 +19,7 @@ use crate::options::NetworkOptions;
 use crate::parcel::Parcel;
 use crate::pool::{MAX_THREADS, Pool, Spawn};
 use crate::timer::Timer;
+use crate::transit::REFUSAL_TIME;
 
 type Interceptor = dyn Fn(&Envelope<'_>) -> Fate + Send + Sync;
 
@@ -188,7 +189,7 @@ impl Core {
     }
 
     pub(crate) fn give_up_after(&self, call: &Arc<Call>, time: Duration) {
-        if let Some(due) = Instant::now().checked_add(time) {
+        if let Some(due) = Instant::now().checked_add(time.max(REFUSAL_TIME)) {
             self.schedule(due, Due::GiveUp(Arc::downgrade(call)));
         }
     }

@@ -35,8 +35,8 @@ impl<T> RpcFuture<T> {
         (self.decode)(self.call.wait(core.options.linger)?, core.limits)
     }
 
-    /// Resolves [`TimedOut`](crate::RpcError::TimedOut) after this time from now, if the call has not
-    /// resolved by then. A reply that comes later is discarded.
+    /// Resolves [`TimedOut`](crate::RpcError::TimedOut) after this time from now, and after 0.1 ms at least,
+    /// if the call has not resolved by then. A reply that comes later is discarded.
     pub fn timeout(self, time: Duration) -> Self {
         self.call.link.core.give_up_after(&self.call, time);
         self

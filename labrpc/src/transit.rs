@@ -32,7 +32,7 @@ use crate::{Result, RpcError};
 
 /// The least time a call takes that the network itself ends, so that a loop of retries does not stop a clock that
 /// only moves while threads wait.
-const REFUSAL_TIME: Duration = Duration::from_micros(100);
+pub(crate) const REFUSAL_TIME: Duration = Duration::from_micros(100);
 
 /// What is to become of a message that was not intercepted or has its fate.
 enum Plan {

@@ -42,6 +42,19 @@ fn a_timeout_ends_the_wait_and_the_late_reply_is_discarded() {
     assert_eq!(world.network.counts("server").replies, 2);
 }
 
+/// It ended sooner than a refused call, so that a loop of such calls kept a clock from moving that moves only while
+/// threads wait.
+#[test]
+fn a_timeout_takes_the_time_of_a_refusal_at_least() {
+    let world = World::new();
+    world.network.intercept(|_| labrpc::Fate::Hold);
+    for _ in 0..50 {
+        let (reply, time) = timed(|| world.calls.next(&Number(0)).timeout(Duration::ZERO).wait());
+        assert_eq!(reply, Err(RpcError::TimedOut));
+        assert!((MS / 10..SOON).contains(&time), "{time:?}");
+    }
+}
+
 #[test]
 fn a_call_in_a_slow_handler_outlives_its_time() {
     let world = World::with(NetworkOptions { call_timeout: MS * 50, ..Default::default() });
