@@ -148,7 +148,8 @@ impl Network {
 
     /// Lets `f` decide about each request whose server can be reached, and about each reply on its way
     /// back, in place of an earlier such function. It may call the network, but must not wait for other
-    /// threads.
+    /// threads. A message it [holds](Fate::Hold) can be released as soon as an observer has seen
+    /// [`Held`](crate::Step::Held), and not before: when it returns, the message is not held yet.
     pub fn intercept(&self, f: impl Fn(&Envelope<'_>) -> Fate + Send + Sync + 'static) {
         self.core.set_interceptor(Arc::new(f));
     }

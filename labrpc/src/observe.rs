@@ -96,7 +96,7 @@ pub enum Step {
     },
     /// It will be late by this much, beyond the latency.
     Delayed(Duration),
-    /// It was put aside, until [`Network::release`](crate::Network::release).
+    /// It was put aside, until [`Network::release`](crate::Network::release), which finds it from now on.
     Held,
     /// It goes on after being held.
     Released,

@@ -133,8 +133,7 @@ impl Core {
                 false
             }
             Plan::Hold => {
-                self.observe(&parcel, Step::Held);
-                self.held.lock().insert(parcel.id, parcel);
+                self.hold(parcel);
                 false
             }
             Plan::Deliver { delay, copies } => {
@@ -238,6 +237,13 @@ impl Core {
         let inline = matches!(parcel.content, Content::Request)
             && matches!(parcel.callee().handler(parcel.call.method), Some(Handler::Async(_)));
         if inline { self.receive_request(parcel) } else { self.arrive(parcel) }
+    }
+
+    /// Puts a message aside. Seen and put there under one lock: who has seen it held can release it.
+    fn hold(&self, parcel: Parcel) {
+        let mut held = self.held.lock();
+        self.observe(&parcel, Step::Held);
+        held.insert(parcel.id, parcel);
     }
 
     /// Lets a held message go; false if there is none of that number.

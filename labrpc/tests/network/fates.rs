@@ -1,13 +1,14 @@
 //! What can be done to single messages, and how it is seen.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use labrpc::{Envelope, Fate, Faults, Kind, MessageId, NetworkOptions, Notice, Reason, RpcError, Step};
 use parking_lot::Mutex;
 
 use crate::common::*;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Slow};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -126,6 +127,21 @@ fn held_messages_go_on_when_released() {
         recorder.check_conservation();
     }
     assert!(!World::new().network.release(MessageId(99)));
+}
+
+/// `Held` was observed before the message was put where `release` looks for it: who released it at once was told
+/// that it was not held, and it stayed for ever.
+#[test]
+fn a_message_can_be_released_from_the_moment_it_is_seen_held() {
+    for kind in [Kind::Request, Kind::Reply] {
+        let (world, _) = fated(kind, Fate::Hold);
+        let (_, held) = Slow::on(&world.network, kind, Step::Held);
+        thread::scope(|scope| {
+            scope.spawn(|| drop(world.calls.next(&Number(0))));
+            let id = held.recv_timeout(SOON * 10).unwrap();
+            assert!(world.network.release(id), "{kind:?}");
+        });
+    }
 }
 
 #[test]

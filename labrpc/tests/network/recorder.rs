@@ -1,8 +1,10 @@
-//! An observer that remembers, and checks that each message has one beginning and one end.
+//! An observer that remembers, and checks that each message has one beginning and one end; and one that is slow.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use labrpc::{CallId, Event, Kind, MessageId, Network, Observer, Step};
 use parking_lot::{Condvar, Mutex};
@@ -98,6 +100,39 @@ fn conserved(records: &[Record]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// An observer that takes its time over one step, so that what may come in between comes in between.
+pub(crate) struct Slow {
+    kind: Kind,
+    step: Step,
+    begun: mpsc::Sender<MessageId>,
+    done: AtomicBool,
+}
+
+impl Slow {
+    /// The receiver gets the message when the step has begun to be observed.
+    pub(crate) fn on(network: &Network, kind: Kind, step: Step) -> (Arc<Slow>, mpsc::Receiver<MessageId>) {
+        let (begun, receiver) = mpsc::channel();
+        let slow = Arc::new(Slow { kind, step, begun, done: AtomicBool::new(false) });
+        network.observe(slow.clone());
+        (slow, receiver)
+    }
+
+    /// Whether the step has been observed to its end.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(SeqCst)
+    }
+}
+
+impl Observer for Slow {
+    fn observe(&self, event: &Event<'_>) {
+        if (event.envelope.kind, event.step) == (self.kind, self.step) {
+            self.begun.send(event.envelope.id).expect("the test waits for it");
+            thread::sleep(Duration::from_millis(100));
+            self.done.store(true, SeqCst);
+        }
+    }
 }
 
 #[test]
