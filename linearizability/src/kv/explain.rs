@@ -4,6 +4,7 @@ use crate::models::KvInput;
 use crate::part::Part;
 use crate::text::{Text, common_prefix};
 
+use super::tokens::{Match, Tokens};
 use super::{Flaw, INITIAL, Kind, Op};
 
 /// How much of a value a sentence shows.
@@ -39,10 +40,10 @@ pub(super) fn sentence(part: &KvPart<'_>, ops: &[Op<'_>], flaw: &Flaw) -> (&'sta
         ),
         Flaw::Fork { reads: [a, b] } => ("split brain", {
             let (x, y) = (text(part, a), text(part, b));
-            let same = common_prefix(&x, &y);
+            let same = common_tokens(ops, &x, &y);
+            let after = if same == 0 { String::new() } else { format!("after the same {} ", bytes(same)) };
             format!(
-                "two reads disagree about the order of writes: after {} {} read {} where {} read {}",
-                bytes(same),
+                "two reads disagree about the order of writes: {after}{} read {} where {} read {}",
                 name(a),
                 Text::from(&x[same..]).abridged(SHOWN),
                 name(b),
@@ -96,11 +97,10 @@ fn chain(part: &KvPart<'_>, ops: &[Op<'_>], first: u32, second: u32) -> (&'stati
         }
         (false, false) => ("stale read", {
             let (older, newer) = (text(part, first), text(part, second));
-            let same = common_prefix(&older, &newer);
+            let same = common_tokens(ops, &older, &newer);
             format!(
-                "{a} misses {}, which {b} had already returned (after {} they share) before the former was called",
+                "{a} misses {}, which {b} had already returned before the former was called",
                 Text::from(&newer[same..]).abridged(SHOWN),
-                bytes(same),
             )
         }),
         (true, true) => (
@@ -217,6 +217,22 @@ fn name(part: &KvPart<'_>, op: u32) -> String {
         KvInput::Append { value, .. } => format!("append {}", value.abridged(SHOWN)),
     };
     format!("client {}'s {what} (#{id})", op.client)
+}
+
+/// How many bytes two values share, up to the end of a text that was written.
+fn common_tokens(ops: &[Op<'_>], a: &str, b: &str) -> usize {
+    let (tokens, same) = (Tokens::new(ops), common_prefix(a, b));
+    let mut end = match tokens.puts.at_start_of(a.as_bytes()) {
+        Match::One(len, _) if len <= same => len,
+        _ => 0,
+    };
+    while let Match::One(len, _) = tokens.appends.at_start_of(&a.as_bytes()[end..]) {
+        if end + len > same {
+            break;
+        }
+        end += len;
+    }
+    end
 }
 
 fn base(part: &KvPart<'_>, op: u32) -> String {
