@@ -163,6 +163,8 @@ impl<N: Node> Cluster<N> {
     /// on is not.
     pub fn crash(&self, server: usize) {
         self.inner.crash(server);
+        // Should `kill` have panicked, the test ends here.
+        self.inner.run.check_on();
     }
 
     /// Starts a server from its disk, after a [`crash`](Cluster::crash) if it is alive. It is not connected.
@@ -479,6 +481,9 @@ mod tests {
                 assert!(report.contains(part), "{part:?} is missing in: {report}");
             }
             assert!(!report.contains("no failure"), "{report}");
+            if crashed_by_the_test {
+                assert!(report.contains("\n0       yes"), "a server was ended before the report: {report}");
+            }
             for toy in &*toys.lock() {
                 assert_eq!(toy.killed.load(Ordering::SeqCst), 1, "kills of server {}", toy.me);
                 assert_eq!(toy.peers[0].number(&()).wait(), Err(RpcError::Stopped));

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::Write;
 use std::ops::Range;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -152,7 +152,19 @@ impl Run {
     /// Fails the run with a message and the place of the caller.
     #[track_caller]
     pub fn fail(&self, message: impl fmt::Display) -> ! {
-        panic!("{message}")
+        // No panic, which could add nothing but a backtrace of the harness.
+        let later = self.record(Failure {
+            message: message.to_string(),
+            location: Some(Location::caller().to_string()),
+            thread: Some(threads::current_name()),
+            server: threads::current_server(),
+            at: self.elapsed(),
+            backtrace: None,
+        });
+        if let Some(later) = later {
+            log::warn!("a check that failed after the end: {later}");
+        }
+        unwind()
     }
 
     /// Fails the run because of what a server did, from a thread of the harness that is no part of the
