@@ -34,7 +34,9 @@ pub(crate) struct Core {
     pub(crate) timer: Arc<Timer<Due>>,
     pub(crate) calls: AtomicU64,
     pub(crate) messages: AtomicU64,
-    pub(crate) held: Mutex<BTreeMap<MessageId, Parcel>>,
+    /// `None` once the network has ended: a message put here then would keep itself alive, as it keeps its
+    /// call, that its link, and that the network's core.
+    pub(crate) held: Mutex<Option<BTreeMap<MessageId, Parcel>>>,
     /// There are observers; spares the lock when there are none.
     observed: AtomicBool,
     observers: RwLock<Vec<Arc<dyn Observer>>>,
@@ -66,7 +68,7 @@ impl Core {
             timer: Arc::new(Timer::new()),
             calls: AtomicU64::new(0),
             messages: AtomicU64::new(0),
-            held: Mutex::default(),
+            held: Mutex::new(Some(BTreeMap::new())),
             observed: AtomicBool::new(false),
             observers: RwLock::default(),
             intercepted: AtomicBool::new(false),
@@ -112,7 +114,8 @@ impl Core {
         for due in undone {
             self.cancel(due);
         }
-        for (_, parcel) in std::mem::take(&mut *self.held.lock()) {
+        let held = self.held.lock().take();
+        for parcel in held.into_iter().flat_map(BTreeMap::into_values) {
             self.cancel(Due::Arrive(parcel));
         }
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
@@ -180,7 +183,7 @@ impl Core {
     }
 
     /// What was due will not be done: the network is gone.
-    fn cancel(&self, due: Due) {
+    pub(crate) fn cancel(&self, due: Due) {
         match due {
             Due::Arrive(parcel) => self.observe(&parcel, Step::Dropped(Reason::NetworkStopped)),
             Due::Resolve(call, _) => call.link.resolve(&call, Err(RpcError::Stopped)),

@@ -241,14 +241,19 @@ impl Core {
 
     /// Puts a message aside. Seen and put there under one lock: who has seen it held can release it.
     fn hold(&self, parcel: Parcel) {
-        let mut held = self.held.lock();
+        let mut guard = self.held.lock();
+        let Some(held) = &mut *guard else {
+            drop(guard);
+            return self.cancel(Due::Arrive(parcel));
+        };
         self.observe(&parcel, Step::Held);
         held.insert(parcel.id, parcel);
     }
 
     /// Lets a held message go; false if there is none of that number.
     pub(crate) fn release(&self, id: MessageId) -> bool {
-        let Some(parcel) = self.held.lock().remove(&id) else { return false };
+        let parcel = self.held.lock().as_mut().and_then(|held| held.remove(&id));
+        let Some(parcel) = parcel else { return false };
         self.observe(&parcel, Step::Released);
         self.arrive(parcel);
         true

@@ -1,6 +1,6 @@
 //! The end of servers, links, clients and networks with calls under way.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -221,6 +221,28 @@ fn the_end_of_the_network_ends_all_calls() {
     let stopped = ends.iter().filter(|end| end.step == Step::Dropped(Reason::NetworkStopped)).count();
     assert_eq!(stopped, 2, "the held message and the one under way: {ends:?}");
     recorder.check_conservation();
+}
+
+/// A message that was held when the network had let go of those it held was never let go: it kept its call, that
+/// its client, and that the network's remains, which kept the message.
+#[test]
+fn a_message_held_while_the_network_ends_keeps_nothing_alive() {
+    let World { network, caller, calls, client, .. } = World::new();
+    let recorder = Recorder::on(&network);
+    let gates = Arc::new(Gates::default());
+    let interceptors = Arc::clone(&gates);
+    network.intercept(move |_| {
+        interceptors.pass(0);
+        Fate::Hold
+    });
+    let call = thread::spawn(move || calls.next(&Number(0)).wait());
+    gates.until_waiting(1);
+    drop(network);
+    gates.open(1);
+    assert_eq!(call.join().unwrap(), Err(RpcError::Stopped));
+    assert_eq!(recorder.steps().last(), Some(&(Kind::Request, Step::Dropped(Reason::NetworkStopped))));
+    drop(client);
+    assert_eq!(Arc::strong_count(&caller), 1, "only the test has the node still");
 }
 
 /// All faults and fates, cuts, restarts and closed clients at once: each call resolves, and each message has one
