@@ -299,6 +299,7 @@ fn why(status: ExitStatus, late: bool, output: &str, wall_max: Duration) -> Stri
                   binary has no test of this name"
                     .into()
             }
+            101 => "a panic outside the run ended the test's process: see the output above".into(),
             code => format!(
                 "the test's process ended before the test, with exit code {code}: something called `process::exit`"
             ),

@@ -80,20 +80,15 @@ impl Test {
     ///
     /// Call it once in a test function, and from nowhere else: in the child process it does not return.
     pub fn run(mut self, body: impl FnOnce(Run) -> String + Send + 'static) {
-        let knobs = match Knobs::read(self.known) {
-            Ok((knobs, warnings)) => {
-                static ONCE: Once = Once::new();
-                ONCE.call_once(|| warnings.iter().for_each(|warning| eprintln!("{warning}")));
-                knobs
-            }
+        let (knobs, mut remarks) = match Knobs::read(self.known) {
+            Ok(read) => read,
             Err(error) => fail(&error.to_string()),
         };
         self.options.handover = knobs.handover;
         self.options.wall_max = knobs.timeout.unwrap_or(self.options.wall_max);
         let mut real = knobs.real_time;
         if let (false, Some(reason)) = (real, sim::unsupported()) {
-            static ONCE: Once = Once::new();
-            ONCE.call_once(|| eprintln!("note: this run takes real time: {reason}"));
+            remarks.push(format!("note: runs take real time: {reason}"));
             real = true;
         }
         #[cfg(target_os = "linux")]
@@ -106,10 +101,14 @@ impl Test {
                 let finished = self.run_here(real, body);
                 order.answer(&finished);
             }
+            // Said by the process that the user started, and once.
+            say_once(&remarks);
             if !knobs.in_process && !sim::debugged() {
                 return in_children(&self.name, self.runs, self.options.wall_max, &knobs, real);
             }
         }
+        #[cfg(not(target_os = "linux"))]
+        say_once(&remarks);
         self.options.seed = knobs.seed.map_or_else(fresh_seed, |(seed, _)| seed);
         let seed = self.options.seed;
         let name = self.name.clone();
@@ -141,6 +140,11 @@ impl Test {
         }
         finished(report)
     }
+}
+
+fn say_once(remarks: &[String]) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| remarks.iter().for_each(|remark| eprintln!("{remark}")));
 }
 
 /// Every seed in a process of its own; shows the first, or the smallest that failed.

@@ -607,34 +607,33 @@ mod tests {
 
     #[test]
     fn a_crash_stops_clean_threads_at_once_and_others_when_they_stand_clean() {
-        let (mut s, _) = scheduler(1);
+        let (mut s, _) = scheduler(0);
         let node = s.add_node("n".into());
-        let [waits, shielded, runs] = [(); 3].map(|()| s.spawn(node));
-        let mut asleep = 0;
-        while asleep < 3 {
-            let id = s.next().expect("runnable");
-            if id == ThreadId(0) || id == runs {
-                s.yield_now(id, true);
-            } else {
-                s.block(id, sleep_until(10), id != shielded);
-                asleep += 1;
-            }
-            asleep += u32::from(asleep == 2 && id == ThreadId(0));
+        let [waits, shielded, can_run] = [(); 3].map(|()| s.spawn(node));
+        for _ in 0..2 {
+            let id = next_of(&mut s, &[waits, shielded]);
+            s.block(id, sleep_until(10), id != shielded);
         }
         s.crash(node);
         assert_eq!(s.thread(waits).state, State::Crashed);
-        assert_eq!(s.thread(runs).state, State::Crashed);
-        assert!(matches!(s.thread(shielded).state, State::Waiting(_)));
-        let mut order = Vec::new();
-        while let Ok(id) = s.next() {
-            order.push(id);
-            s.block(id, if id == shielded { on(8) } else { sleep_until(20) }, true);
-            if order.len() == 3 {
-                break;
-            }
-        }
-        assert!(order.contains(&shielded), "it went on to where it stands clean: {order:?}");
+        assert_eq!(s.thread(can_run).state, State::Crashed);
+        assert_eq!(s.next(), Ok(shielded), "it goes on to where it stands clean");
+        s.block(shielded, sleep_until(20), true);
         assert_eq!(s.thread(shielded).state, State::Crashed);
+        let late = s.spawn(node);
+        assert_eq!(s.thread(late).state, State::Crashed);
+        assert_eq!(s.next(), Err(Stop::Deadlock));
+    }
+
+    /// Lets others yield until one of `wanted` is to run.
+    fn next_of(s: &mut Scheduler, wanted: &[ThreadId]) -> ThreadId {
+        loop {
+            let id = s.next().expect("a runnable thread");
+            if wanted.contains(&id) {
+                return id;
+            }
+            s.yield_now(id, true);
+        }
     }
 
     #[test]
