@@ -89,6 +89,19 @@ pub(crate) struct Call {
     pub(crate) since: Instant,
 }
 
+impl Call {
+    /// Says that the call has not returned within `limit`, and what it may be waiting for.
+    pub(crate) fn overdue(&self, limit: Duration) -> String {
+        let why = if self.what == "new()" {
+            "it must return at once; start threads for loops"
+        } else {
+            "it must not wait for another server, for the apply channel, or for a lock that someone holds \
+             meanwhile. Is a lock held while sending, calling or waiting, or taken twice by one thread?"
+        };
+        format!("{} of server {} has not returned within {limit:?}: {why}", self.what, self.server)
+    }
+}
+
 /// What a run is about, for its reports: in the labs, a [`Cluster`](crate::Cluster).
 pub trait Subject: Send + Sync {
     /// Lines about the present state, for the report of a failure. Must not wait for the code under test.
@@ -337,4 +350,20 @@ pub(crate) fn warn(message: impl fmt::Display) {
 
 fn unwind() -> ! {
     panic::resume_unwind(Box::new(Over))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_does_not_return_is_told_what_it_must_not_do() {
+        for (what, hint) in [("new()", "start threads for loops"), ("start()", "taken twice by one thread?")]
+        {
+            let call = Call { id: 1, server: 2, what, since: Instant::now() };
+            let text = call.overdue(Duration::from_secs(10));
+            assert!(text.starts_with(&format!("{what} of server 2 has not returned within 10s: ")), "{text}");
+            assert!(text.contains(hint), "{text}");
+        }
+    }
 }

@@ -176,12 +176,7 @@ fn wait_for_end(run: &Run) -> bool {
 fn limit_passed(run: &Run, progress: &Progress, now: Instant) -> Option<String> {
     let limits = run.shared.limits;
     if let Some(call) = progress.calls.first().filter(|call| now >= call.since + limits.call) {
-        return Some(format!(
-            "{} of server {} has not returned within {:?}: it must not wait for another server, for the apply \
-             channel, or for a lock that someone holds meanwhile. Is a lock held while sending, calling or \
-             waiting, or taken twice by one thread?",
-            call.what, call.server, limits.call,
-        ));
+        return Some(call.overdue(limits.call));
     }
     (now >= run.shared.started + limits.test)
         .then(|| format!("the test has not ended within its {:?}", limits.test))
