@@ -260,7 +260,8 @@ impl Core {
     }
 
     /// Runs the handler of a request, if the way to it is still open. On a thread of the callee's node, or
-    /// with zero latency on the caller's for an `async` handler.
+    /// with zero latency on the caller's for an `async` handler. It is delivered under the link's lock: once
+    /// a link is cut or a server deleted, no request is counted or seen to arrive.
     pub(crate) fn receive_request(self: &Arc<Self>, request: Parcel) {
         let (call, callee) = (&request.call, request.callee());
         let mut state = call.link.state.lock();
@@ -271,9 +272,9 @@ impl Core {
         if let Some(pending) = state.pending.get_mut(&call.number) {
             pending.running += 1;
         }
-        drop(state);
         call.link.slot.counters.delivered();
         self.observe(&request, Step::Delivered);
+        drop(state);
 
         let ended = match callee.handler(call.method) {
             None => Ended::Returned(Err(RpcError::NoSuchMethod)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use labrpc::{Fate, Faults, Kind, NetworkOptions, Notice, Reason, RpcError, RpcFuture, Step};
 
 use crate::common::*;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Slow};
 
 const ZERO: Duration = Duration::ZERO;
 const MOMENT: Duration = Duration::from_millis(30);
@@ -96,6 +96,28 @@ fn no_call_succeeds_once_delete_server_has_returned() {
             assert_eq!(world.network.total().replies, counted);
         });
         drop(replies);
+    }
+}
+
+/// A request was counted and seen delivered after its way had been checked, and with no lock held: so it could be
+/// counted for the restarted server, and be seen when `delete_server` had returned.
+#[test]
+fn a_switch_comes_before_a_step_or_after_it() {
+    for (kind, step) in [(Kind::Request, Step::Delivered), (Kind::Reply, Step::Delivered)] {
+        for cut in [false, true] {
+            let world = World::new();
+            let (slow, begun) = Slow::on(&world.network, kind, step);
+            thread::scope(|scope| {
+                scope.spawn(|| drop(world.calls.next(&Number(0))));
+                begun.recv_timeout(SOON * 10).unwrap();
+                if cut {
+                    world.network.enable(&world.client, false);
+                } else {
+                    world.network.delete_server("server");
+                }
+                assert!(slow.is_done(), "{kind:?} {step:?}");
+            });
+        }
     }
 }
 
