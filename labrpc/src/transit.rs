@@ -78,15 +78,19 @@ impl Core {
                 return call;
             }
         };
-        link.slot.counters.call(args.len());
 
         let mut state = link.state.lock();
         let number = state.calls;
         state.calls += 1;
+        link.slot.counters.call(args.len());
         let callee = state.reach();
         let faults = state.faults.clone();
         let call =
             Arc::new(Call::new(id, link, number, method, args, now, callee.as_ref().ok().map(Arc::clone)));
+        let request =
+            Parcel { id: self.new_id(), call: Arc::clone(&call), copy: 0, content: Content::Request };
+        // Before the call is pending, and may end.
+        self.observe(&request, Step::Sent);
         let mut watch = false;
         let deadline = now + self.options.call_timeout;
         if !state.closed {
@@ -100,9 +104,6 @@ impl Core {
             self.schedule(deadline, Due::Overdue(Arc::downgrade(link)));
         }
         let mut draws = Draws::new(link.seed.at(number));
-        let request =
-            Parcel { id: self.new_id(), call: Arc::clone(&call), copy: 0, content: Content::Request };
-        self.observe(&request, Step::Sent);
         match callee {
             Ok(_) => {
                 self.launch(request, &faults, &mut draws);
