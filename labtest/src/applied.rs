@@ -8,10 +8,12 @@
 //! Because the rules are checked at each message, an incarnation is described by one number, the last index
 //! it has applied, and the commands stand in one list for all. Plain data: no thread, no lock, no clock.
 
-use labnode::ApplyMsg;
+use std::collections::BTreeMap;
+
+use labnode::{ApplyMsg, Start};
 
 use crate::snapshot::ServiceSnapshot;
-use crate::text::show;
+use crate::text::{count, show};
 
 /// What was applied in a run, by whom. A method that breaks a rule answers with the objection, in words.
 #[derive(Debug)]
@@ -20,6 +22,18 @@ pub struct Applied {
     agreed: Vec<Agreed>,
     /// Per server, the last index its living incarnation has applied; `None` while it is crashed.
     last: Vec<Option<u64>>,
+    /// Per index, the commands for which `start` was answered with it, in the order in which that was noted.
+    given: BTreeMap<u64, Vec<Given>>,
+    /// Per index of a delivered snapshot, its term, and the server that delivered it first.
+    snapshot_terms: BTreeMap<u64, (u64, usize)>,
+}
+
+/// A command that a server accepted as leader; only for telling.
+#[derive(Debug)]
+struct Given {
+    shown: String,
+    server: usize,
+    term: u64,
 }
 
 /// A command that some server applied, and may therefore never be another.
@@ -35,7 +49,12 @@ struct Agreed {
 impl Applied {
     /// A record for `servers` crashed servers that never ran.
     pub fn new(servers: usize) -> Applied {
-        Applied { agreed: Vec::new(), last: vec![None; servers] }
+        Applied {
+            agreed: Vec::new(),
+            last: vec![None; servers],
+            given: BTreeMap::new(),
+            snapshot_terms: BTreeMap::new(),
+        }
     }
 
     /// A new incarnation of `server` begins, with the snapshot on its disk; empty bytes mean none.
@@ -59,10 +78,17 @@ impl Applied {
         match message {
             _ if self.last[server].is_none() => Ok(()),
             ApplyMsg::Command { index, command } => self.apply_command(server, *index, command),
-            ApplyMsg::Snapshot { index, data, .. } => self
+            ApplyMsg::Snapshot { index, term, data } => self
                 .install(server, data, Some(*index))
+                .and_then(|()| self.snapshot_term(server, *index, *term))
                 .map_err(|why| format!("server {server} delivered a snapshot for index {index}, but {why}")),
         }
+    }
+
+    /// `server` answered `start` of a command. This is no rule, but helps to tell what went wrong.
+    pub fn given(&mut self, server: usize, start: Start, command: &[u8]) {
+        let given = Given { shown: show(command), server, term: start.term };
+        self.given.entry(start.index).or_default().push(given);
     }
 
     fn apply_command(&mut self, server: usize, index: u64, command: &[u8]) -> Result<(), String> {
@@ -117,6 +143,21 @@ impl Applied {
         Ok(())
     }
 
+    /// A server delivered a snapshot of this term: that of the entry at its last index, whoever tells.
+    fn snapshot_term(&mut self, server: usize, index: u64, term: u64) -> Result<(), String> {
+        const RULE: &str = "`term` must be the term of the entry at `index` (figure 13, lastIncludedTerm)";
+        if term == 0 {
+            return Err(format!("with term 0, and no entry is of a term before 1: {RULE}"));
+        }
+        let &mut (known, first) = self.snapshot_terms.entry(index).or_insert((term, server));
+        if known != term {
+            return Err(format!(
+                "with term {term}, while server {first} delivered one for the same index with term {known}: {RULE}"
+            ));
+        }
+        Ok(())
+    }
+
     /// Notes that `server` has `command` at `index`, which is at most one beyond the agreed list.
     fn agree(&mut self, server: usize, index: u64, command: &[u8]) -> Result<(), String> {
         let at = index as usize - 1;
@@ -124,17 +165,19 @@ impl Applied {
             let servers = vec![false; self.last.len()];
             self.agreed.push(Agreed { command: command.to_vec(), first: server, servers });
         }
-        let agreed = &mut self.agreed[at];
+        let agreed = &self.agreed[at];
         if agreed.command != command {
             return Err(format!(
                 "{} at index {index}, but server {} has applied {} there: once a server has applied an entry, \
-                 no server ever applies another at its index (figure 3, State Machine Safety)",
+                 no server ever applies another at its index (figure 3, State Machine Safety){}",
                 show(command),
                 agreed.first,
-                show(&agreed.command)
+                show(&agreed.command),
+                // Which of the two is wrong is not known; this may tell.
+                self.given_at(index).map_or(String::new(), |given| format!("; {given}"))
             ));
         }
-        agreed.servers[server] = true;
+        self.agreed[at].servers[server] = true;
         Ok(())
     }
 
@@ -148,6 +191,32 @@ impl Applied {
         self.agreed(index).map(|agreed| agreed.command.as_slice())
     }
 
+    /// The first index at which any server ever applied `command`.
+    pub fn index_of(&self, command: &[u8]) -> Option<u64> {
+        (1..).zip(&self.agreed).find(|(_, agreed)| agreed.command == command).map(|(index, _)| index)
+    }
+
+    /// In words, for which commands `start` was answered with `index`, by whom; `None` if for none that is
+    /// known yet: an entry may be applied before the answer to its `start` is noted.
+    pub fn given_at(&self, index: u64) -> Option<String> {
+        const SHOWN: usize = 3;
+        let given = self.given.get(&index)?;
+        let earlier = given.len().saturating_sub(SHOWN);
+        let mut list: Vec<String> = given[earlier..]
+            .iter()
+            .map(|Given { shown, server, term }| format!("for {shown} by server {server} in term {term}"))
+            .collect();
+        if earlier > 0 {
+            list.insert(0, count(earlier, "time") + " earlier");
+        }
+        Some(format!("start() was answered with index {index}: {}", list.join(", ")))
+    }
+
+    /// Whether any `start` was accepted yet.
+    pub fn given_anything(&self) -> bool {
+        !self.given.is_empty()
+    }
+
     /// The servers that ever applied `index`, whatever became of them.
     pub fn ever(&self, index: u64) -> Vec<usize> {
         let Some(agreed) = self.agreed(index) else { return Vec::new() };
@@ -156,7 +225,8 @@ impl Applied {
 
     /// The living servers whose present incarnation has applied `index`, itself or by a snapshot.
     pub fn living(&self, index: u64) -> Vec<usize> {
-        (0..self.last.len()).filter(|&server| self.last[server].is_some_and(|last| last >= index)).collect()
+        let has = |server: &usize| index > 0 && self.last[*server].is_some_and(|last| last >= index);
+        (0..self.last.len()).filter(has).collect()
     }
 
     /// The last index that the living incarnation of `server` has applied; `None` while it is crashed.
@@ -227,6 +297,8 @@ mod tests {
             (vec![0, 2], vec![0], vec![0, 2])
         );
         assert_eq!((applied.ever(0), applied.ever(u64::MAX)), (vec![], vec![]));
+        assert_eq!((applied.living(0), applied.living(u64::MAX)), (vec![], vec![]));
+        assert_eq!((applied.index_of(b"200"), applied.index_of(b"201")), (Some(2), None));
     }
 
     #[test]
@@ -262,6 +334,32 @@ mod tests {
                 "server 1 applied `201` at index 2, but server 0 has applied `200` there",
                 "State Machine Safety",
             ],
+        );
+    }
+
+    #[test]
+    fn who_is_wrong_can_be_told_from_what_was_given() {
+        let mut applied = three();
+        assert!(!applied.given_anything() && applied.given_at(1).is_none());
+        applied.given(0, Start { index: 1, term: 1 }, b"100");
+        assert!(applied.given_anything() && applied.given_at(2).is_none());
+        applied.apply(2, &command(1, "999")).unwrap();
+        assert_objects(
+            applied.apply(0, &command(1, "100")),
+            &[
+                "server 2 has applied `999` there",
+                "; start() was answered with index 1: for `100` by server 0 in term 1",
+            ],
+        );
+        for term in 2..=4 {
+            applied.given(1, Start { index: 1, term }, b"100");
+        }
+        assert_eq!(
+            applied.given_at(1).as_deref(),
+            Some(
+                "start() was answered with index 1: 1 time earlier, for `100` by server 1 in term 2, for `100` by \
+                 server 1 in term 3, for `100` by server 1 in term 4"
+            )
         );
     }
 
@@ -339,6 +437,24 @@ mod tests {
                 &["server 1 delivered a snapshot for index 2, but it is"],
             );
         }
+    }
+
+    #[test]
+    fn a_snapshot_of_another_term_is_an_error() {
+        let of_term = |term| ApplyMsg::Snapshot { index: 2, term, data: snapshot_of(&["100", "200"]) };
+        let mut applied = after_three_commands();
+        applied.apply(1, &of_term(3)).unwrap();
+        applied.apply(1, &of_term(3)).unwrap();
+        assert_objects(
+            applied.apply(2, &of_term(4)),
+            &[
+                "server 2 delivered a snapshot for index 2, but with term 4",
+                "server 1 delivered one",
+                "term 3",
+                "lastIncludedTerm",
+            ],
+        );
+        assert_objects(three().apply(1, &of_term(0)), &["but with term 0"]);
     }
 
     #[test]
