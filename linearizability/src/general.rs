@@ -16,7 +16,7 @@ use crate::verdict::Violation;
 const TRIAL: u64 = 2_000;
 /// What all trials together may cost, in operations looked at: the core is a help for the reader, the verdict
 /// stands before.
-const TRIALS: u64 = 4_000_000;
+const TRIALS: u64 = 20_000_000;
 
 /// Decides a partition by searching through the model's own steps.
 pub(crate) struct ModelProcedure<'a, M: Model> {

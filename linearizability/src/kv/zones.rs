@@ -61,20 +61,18 @@ pub(super) fn decide(ops: &[Op<'_>], blocks: &mut [Block<'_>]) -> Result<Vec<u32
             return Err(flaw(&pair[0], &pair[1], true));
         }
     }
-    // A forward block stands at its first return; a backward one at its last call, or at the end of the forward
-    // zone that covers that moment.
+    // A forward block stands at its first return, a backward one at its last call. If a forward zone covers that
+    // moment, the block may wait until the zone ends, and comes behind it in the order either way.
     let mut places: Vec<(u32, u32)> = forward.iter().map(|zone| (zone.first_return.0, zone.who)).collect();
     for zone in &backward {
         let (from, to) = (zone.last_call.0, zone.first_return.0);
         let before = forward.partition_point(|f| f.first_return.0 < from || f.first_return.1 == INITIAL);
-        let mut place = from;
         if let Some(cover) = before.checked_sub(1).map(|i| &forward[i]) {
             if cover.last_call.0 > to {
                 return Err(flaw(cover, zone, false));
             }
-            place = place.max(cover.last_call.0);
         }
-        places.push((place, zone.who));
+        places.push((from, zone.who));
     }
     // The initial value comes first, whatever its reads say.
     let initial = blocks.iter().position(|block| block.layers[0].write == INITIAL);
