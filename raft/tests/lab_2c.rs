@@ -205,13 +205,13 @@ fn figure8_unreliable_2C() {
 
 /// Servers come and go under three clients; what a client has seen committed stays.
 #[test]
-fn reliable_churn_2C() {
+fn churn_reliable_2C() {
     raft_test(5, Net::Reliable, |cfg| churn(cfg, 3));
 }
 
 /// The same on an unreliable network.
 #[test]
-fn unreliable_churn_2C() {
+fn churn_unreliable_2C() {
     raft_test(5, Net::Unreliable, |cfg| churn(cfg, 3));
 }
 
