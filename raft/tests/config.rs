@@ -4,11 +4,11 @@
 //! run with a message for the student, at the line of the test.
 
 mod commands;
+mod elections;
 mod leaders;
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use labrpc::{Faults, Network, NetworkOptions};
@@ -17,6 +17,8 @@ use parking_lot::Mutex;
 use raft::{Persister, Raft, RaftClient, RaftService, State};
 use rand::RngExt;
 use rand::rngs::StdRng;
+
+use elections::Elections;
 
 /// The time in which a cluster should elect a leader, several times over.
 pub(crate) const ELECTION: Duration = Duration::from_secs(1);
@@ -78,10 +80,7 @@ pub(crate) struct Config {
     run: Run,
     cluster: Cluster<Server>,
     random: Arc<Mutex<StdRng>>,
-    /// The term of the first leader seen; 0 before that.
-    calm_term: Arc<AtomicU64>,
-    /// Whether the test has done anything that may rightly cause an election.
-    disturbed: Arc<AtomicBool>,
+    elections: Arc<Mutex<Elections>>,
 }
 
 /// A living server: the peer, and the service that takes what it applies.
@@ -133,7 +132,7 @@ impl Config {
         (0..servers).for_each(|server| cluster.start(server));
         (0..servers).for_each(|server| cluster.connect(server));
         let random = Arc::new(Mutex::new(run.rng("test")));
-        Config { run: run.clone(), cluster, random, calm_term: Arc::default(), disturbed: Arc::default() }
+        Config { run: run.clone(), cluster, random, elections: Arc::default() }
     }
 
     // What a test tells its reader.
@@ -141,11 +140,6 @@ impl Config {
     /// Begins a part of the test; reports show its title.
     pub(crate) fn phase(&self, title: impl Into<String>) {
         self.run.phase(title);
-    }
-
-    /// Prints something that is suspicious but no failure.
-    pub(crate) fn warn(&self, message: impl Display) {
-        self.run.warn(message);
     }
 
     /// Fails the test.
@@ -292,25 +286,15 @@ impl Config {
     // Needless elections.
 
     fn disturb(&self) {
-        self.disturbed.store(true, Ordering::SeqCst);
+        self.elections.lock().disturb();
     }
 
-    /// A leader of this term was seen.
-    fn calm_leader(&self, term: u64) {
-        let _ = self.calm_term.compare_exchange(0, term, Ordering::SeqCst, Ordering::SeqCst);
-    }
-
-    /// In a network without failures the first leader stays. In real time a loaded machine may be at fault, so
-    /// this is no failure.
+    /// In a network without failures a leader stays. In real time a loaded machine may be at fault, so this is
+    /// no failure.
     fn warn_of_needless_elections(&self) {
-        let first = self.calm_term.load(Ordering::SeqCst);
-        let now = self.all().filter_map(|server| self.cluster.state(server)).map(|state| state.term).max();
-        if !self.disturbed.load(Ordering::SeqCst) && first != 0 && now > Some(first) {
-            self.warn(format!(
-                "the term went from {first} to {} although nothing failed: are heartbeats late, or election \
-                 timeouts too short?",
-                now.unwrap_or(first)
-            ));
+        let term = self.all().filter_map(|server| self.state(server)).map(|state| state.term).max();
+        if let Some(objection) = term.and_then(|term| self.elections.lock().needless(term)) {
+            self.run.warn(objection);
         }
     }
 }

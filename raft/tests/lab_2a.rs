@@ -23,12 +23,8 @@ fn initial_election_2A() {
 
         cfg.phase("the leader stays");
         cfg.sleep(2 * ELECTION);
-        let later = cfg.check_terms();
-        if later != term {
-            cfg.warn(format!(
-                "the term went from {term} to {later} although nothing failed: are heartbeats late?"
-            ));
-        }
+        // Should it have been deposed and the term be newer, `raft_test` says so.
+        cfg.check_terms();
         cfg.check_one_leader();
     });
 }

@@ -170,23 +170,19 @@ fn concurrent_starts_2B() {
         cfg.in_one_term(|attempt| {
             cfg.phase(format!("five starts at once, attempt {attempt}"));
             let leader = cfg.check_one_leader();
-            let term = cfg.start(leader, 1).ok()?.term;
+            let term = cfg.start_steadily(leader, 1)?.term;
             let clients: Vec<_> = (100..105)
-                .map(|command| cfg.spawn(format!("client {command}"), move |cfg| cfg.start(leader, command)))
+                .map(|command| {
+                    cfg.spawn(format!("client {command}"), move |cfg| cfg.start_steadily(leader, command))
+                })
                 .collect();
-            let indexes: Vec<u64> = clients
-                .into_iter()
-                .filter_map(|client| client.join().ok().filter(|start| start.term == term))
-                .map(|start| start.index)
-                .collect();
-            if !cfg.all_in_term(term) {
-                return None;
-            }
+            let starts: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
+            cfg.all_in_term(term)?;
 
             cfg.phase("all five are applied");
             let mut applied = Vec::new();
-            for index in indexes {
-                applied.push(cfg.wait_in_term(index, 3, term)?);
+            for start in starts {
+                applied.push(cfg.wait_in_term(start?.index, 3, term)?);
             }
             for command in (100..105).map(|command: u64| command.to_string()) {
                 cfg.check(applied.contains(&command), || {
@@ -196,7 +192,7 @@ fn concurrent_starts_2B() {
                     )
                 });
             }
-            Some(())
+            Ok(())
         });
     });
 }
@@ -300,10 +296,13 @@ fn count_2B() {
             cfg.phase(format!("a dozen commands, attempt {attempt}"));
             let leader = cfg.check_one_leader();
             let before = cfg.rpcs();
-            let first = cfg.start(leader, 1).ok()?;
+            let first = cfg.start_steadily(leader, 1)?;
             let commands: Vec<String> = (0..=COMMANDS).map(|_| cfg.random_command()).collect();
             for (index, command) in (first.index + 1..).zip(&commands) {
-                let start = cfg.start(leader, command).ok().filter(|start| start.term == first.term)?;
+                let start = cfg.start_steadily(leader, command)?;
+                if start.term != first.term {
+                    return Err(format!("server {leader} led term {}, then {}", first.term, start.term));
+                }
                 cfg.check(start.index == index, || {
                     format!(
                         "server {leader}, leader of term {}, put a command at index {} after one at index {}: \
@@ -320,14 +319,12 @@ fn count_2B() {
                     format!("`{applied}` was applied at index {index}, where the leader had put `{command}`")
                 });
             }
-            if !cfg.all_in_term(first.term) {
-                return None;
-            }
+            cfg.all_in_term(first.term)?;
             let (now, limit) = (cfg.rpcs(), (COMMANDS + 1 + 3) * PEERS);
             cfg.check(now - before <= limit, || {
                 format!("{} RPCs were received for {} commands: at most {limit} are needed", now - before, COMMANDS + 2)
             });
-            Some(now)
+            Ok(now)
         });
 
         cfg.phase("an idle second");
@@ -340,22 +337,24 @@ fn count_2B() {
 }
 
 impl Config {
-    /// Tries what needs a term without an election in it: `None` from `attempt` means that one came between.
+    /// Tries what needs a leader that keeps its term. The error of `attempt` says how it did not.
     #[track_caller]
-    fn in_one_term<T>(&self, attempt: impl Fn(usize) -> Option<T>) -> T {
+    fn in_one_term<T>(&self, attempt: impl Fn(usize) -> Result<T, String>) -> T {
         const ATTEMPTS: usize = 5;
+        let mut last = String::new();
         for number in 1..=ATTEMPTS {
             if number > 1 {
                 // Let it settle.
                 self.sleep(Duration::from_secs(3));
             }
-            if let Some(value) = attempt(number) {
-                return value;
+            match attempt(number) {
+                Ok(value) => return value,
+                Err(reason) => last = reason,
             }
         }
         self.fail(format!(
-            "the term changed in each of {ATTEMPTS} attempts although nothing failed: are heartbeats late, or \
-             election timeouts too short?"
+            "in none of {ATTEMPTS} attempts did the leader keep its term to the end, although nothing failed: are \
+             heartbeats late, or election timeouts too short? The last time, {last}"
         ))
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use labtest::{count, servers, show};
-use raft::{NotLeader, Start};
+use labtest::{Applied, count, servers, show};
+use raft::{NotLeader, Start, State};
 
 use super::Config;
 
@@ -16,11 +16,36 @@ const APPLY_LIMIT: Duration = Duration::from_secs(2);
 
 impl Config {
     /// Gives a command to a server. A crashed one is no leader.
+    #[track_caller]
     pub(crate) fn start(&self, server: usize, command: impl Display) -> Result<Start, NotLeader> {
         self.run.check_on();
         let (node, incarnation) = self.cluster.node(server).ok_or(NotLeader)?;
         let command = command.to_string().into_bytes();
-        self.run.calling(&incarnation, "start()", || node.raft.start(command))
+        let start = self.run.calling(&incarnation, "start()", || node.raft.start(command.clone()))?;
+        self.cluster.applied().lock().given(server, start, &command);
+        self.check(start.index > 0, || {
+            format!(
+                "server {server} put {} at index 0, but the first index is 1 (figure 2, log[])",
+                show(&command)
+            )
+        });
+        self.note_leader(server, start.term);
+        Ok(start)
+    }
+
+    /// Gives a command to the leader, for a test that needs its term to last. The error says how it did not.
+    /// Fails if the answer contradicts what the leader says of itself.
+    #[track_caller]
+    pub(crate) fn start_steadily(&self, leader: usize, command: impl Display) -> Result<Start, String> {
+        let before = self.state(leader);
+        let answer = self.start(leader, command);
+        let after = self.state(leader);
+        if let (Some(before), Some(after)) = (before, after) {
+            if let Some(contradiction) = contradiction(leader, before, answer, after) {
+                self.fail(contradiction);
+            }
+        }
+        answer.map_err(|NotLeader| format!("server {leader} was the leader a moment ago, but no longer is"))
     }
 
     /// Gives a command to the leader, who must accept it.
@@ -81,7 +106,10 @@ impl Config {
                 continue;
             };
             attempts += 1;
-            self.calm_leader(start.term);
+            let accepted = format!(
+                "server {leader} accepted it at index {} as leader of term {}",
+                start.index, start.term
+            );
             let applied = || {
                 let applied = self.cluster.applied().lock();
                 match applied.command(start.index) {
@@ -89,15 +117,18 @@ impl Config {
                     _ => (applied.living(start.index).len() >= expected).then_some(true),
                 }
             };
-            if self.run.wait_until(APPLY_LIMIT, applied) == Some(true) {
+            let outcome = self.run.wait_until(APPLY_LIMIT, applied);
+            if outcome == Some(true) {
+                self.look_if_calm(start.index);
                 return start.index;
             }
-            last_attempt = format!(
-                "server {leader} accepted it at index {} as leader of term {}, but {}",
-                start.index,
-                start.term,
-                self.who_applied(start.index, command)
-            );
+            let fate = fate(&self.cluster.applied().lock(), start.index, command.as_bytes());
+            if outcome == Some(false) {
+                self.fail(format!(
+                    "{shown} can no longer be applied where it was put: {accepted}, but {fate}"
+                ));
+            }
+            last_attempt = format!("{accepted}, but {fate}");
             if !retry {
                 self.fail(format!(
                     "{shown} was not applied by {} within {} s: {last_attempt}",
@@ -114,15 +145,13 @@ impl Config {
         ))
     }
 
-    /// What became of a command that was accepted at `index`.
-    fn who_applied(&self, index: u64, command: &str) -> String {
-        let applied = self.cluster.applied().lock();
-        match applied.command(index) {
-            None => "no server has applied that index".to_string(),
-            Some(other) if other != command.as_bytes() => {
-                format!("{} was applied there by {}", show(other), servers(&applied.ever(index)))
-            }
-            Some(_) => format!("only {} applied it (of those alive)", servers(&applied.living(index))),
+    /// Looks whether the term has settled, once all servers have applied `index`.
+    #[track_caller]
+    fn look_if_calm(&self, index: u64) {
+        let by_all = self.cluster.applied().lock().living(index).len() == self.servers();
+        if by_all && self.elections.lock().wants_look() {
+            let states = self.connected_states();
+            self.elections.lock().look(&states);
         }
     }
 
@@ -135,45 +164,54 @@ impl Config {
     /// Fails if any server, dead or alive, connected or not, has ever applied `index`.
     #[track_caller]
     pub(crate) fn check_applied_nowhere(&self, index: u64) {
-        let who = self.cluster.applied().lock().ever(index);
-        if let Some(command) = self.applied_anywhere(index) {
-            self.fail(format!(
-                "`{command}` was applied at index {index} by {}, but no majority can have agreed on it: an entry is \
-                 committed once it is replicated on a majority of the servers (section 5.3)",
-                servers(&who)
-            ));
+        let objection = too_early(&self.cluster.applied().lock(), index);
+        if let Some(objection) = objection {
+            self.fail(objection);
         }
     }
 
     /// Waits until `expected` living servers have applied `index`; the command there. Fails after about 31 s.
     #[track_caller]
     pub(crate) fn wait(&self, index: u64, expected: usize) -> String {
-        match self.wait_while(index, expected, || true) {
-            Some(command) => command,
-            None => unreachable!("the wait has no condition to end it"),
+        match self.wait_while(index, expected, || Ok(())) {
+            Ok(command) => command,
+            Err(why) => self.fail(why),
         }
     }
 
-    /// As [`wait`](Config::wait), as long as no living server has left `term` behind; then `None`.
+    /// As [`wait`](Config::wait), as long as no living server has left `term` behind; the error names one that has.
     #[track_caller]
-    pub(crate) fn wait_in_term(&self, index: u64, expected: usize, term: u64) -> Option<String> {
+    pub(crate) fn wait_in_term(&self, index: u64, expected: usize, term: u64) -> Result<String, String> {
         self.wait_while(index, expected, || {
-            self.all().filter_map(|server| self.cluster.state(server)).all(|state| state.term <= term)
+            let states = self.all().filter_map(|server| Some((server, self.state(server)?)));
+            match states.max_by_key(|(_, state)| state.term).filter(|(_, state)| state.term > term) {
+                None => Ok(()),
+                Some((server, state)) => Err(format!(
+                    "server {server} was in term {} before index {index}, put in the log in term {term}, was applied \
+                     by {}",
+                    state.term,
+                    count(expected, "server")
+                )),
+            }
         })
     }
 
     #[track_caller]
-    fn wait_while(&self, index: u64, expected: usize, go_on: impl Fn() -> bool) -> Option<String> {
+    fn wait_while(
+        &self,
+        index: u64,
+        expected: usize,
+        go_on: impl Fn() -> Result<(), String>,
+    ) -> Result<String, String> {
+        self.check(index > 0, || "the test waits for index 0, but the first index is 1".to_string());
         let living = || self.cluster.applied().lock().living(index);
         let mut pause = Duration::from_millis(10);
         for _ in 0..30 {
-            let enough = || (living().len() >= expected).then(|| self.applied_anywhere(index));
+            let enough = || self.applied_anywhere(index).filter(|_| living().len() >= expected);
             if let Some(command) = self.run.wait_until(pause, enough) {
-                return command;
+                return Ok(command);
             }
-            if !go_on() {
-                return None;
-            }
+            go_on()?;
             if pause < Duration::from_secs(1) {
                 pause *= 2;
             }
@@ -183,5 +221,137 @@ impl Config {
             count(expected, "server"),
             servers(&living())
         ))
+    }
+}
+
+/// What is wrong with the answer of `leader` to `start`, given what it said of itself just before and after.
+fn contradiction(
+    leader: usize,
+    before: State,
+    answer: Result<Start, NotLeader>,
+    after: State,
+) -> Option<String> {
+    match answer {
+        // In between, its term only grows.
+        Ok(start) if !(before.term..=after.term).contains(&start.term) => Some(format!(
+            "server {leader} answered start() with term {}, but state() just before with term {} and just after \
+             with term {}: a leader puts a command in its log with its current term (figure 2, Rules for Servers: \
+             leaders)",
+            start.term, before.term, after.term
+        )),
+        // In one term, a leader that has stepped down does not come back.
+        Err(NotLeader) if before == after && before.is_leader => Some(format!(
+            "server {leader} answered start() with NotLeader, but state() just before and after says that it leads \
+             term {}",
+            before.term
+        )),
+        _ => None,
+    }
+}
+
+/// What became of a command that was accepted at `index`.
+fn fate(applied: &Applied, index: u64, command: &[u8]) -> String {
+    let there = match applied.command(index) {
+        Some(it) if it == command => {
+            return format!("only {} applied it (of those alive)", servers(&applied.living(index)));
+        }
+        None => "no server has applied that index".to_string(),
+        Some(other) => format!("{} was applied there by {}", show(other), servers(&applied.ever(index))),
+    };
+    match applied.index_of(command) {
+        None => there,
+        Some(other) => {
+            format!("{there}; it was applied at index {other} by {}", servers(&applied.ever(other)))
+        }
+    }
+}
+
+/// The objection to `index` if any server has applied it, when none can have.
+fn too_early(applied: &Applied, index: u64) -> Option<String> {
+    const NO_OP: &str = "does a new leader append a no-op? In these labs the log holds the commands given to \
+         start() and nothing else";
+    let command = applied.command(index)?;
+    let why = match applied.given_at(index) {
+        Some(given) => format!(
+            "but no majority can have agreed on it: an entry is committed once it is replicated on a majority of \
+             the servers (section 5.3); {given}"
+        ),
+        None if applied.given_anything() => {
+            format!("but start() has answered with that index for no command: {NO_OP}")
+        }
+        None => format!("but no command was given to any server yet: {NO_OP}"),
+    };
+    Some(format!(
+        "{} was applied at index {index} by {}, {why}",
+        show(command),
+        servers(&applied.ever(index))
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use raft::ApplyMsg;
+
+    use super::*;
+
+    /// Of three servers, server 0 has applied `100` at index 1 and `200` at index 2, server 1 the first of them.
+    fn applied() -> Applied {
+        let mut applied = Applied::new(3);
+        (0..3).for_each(|server| applied.begin(server, b"").unwrap());
+        for (server, index, command) in [(0, 1, "100"), (0, 2, "200"), (1, 1, "100")] {
+            let command = command.as_bytes().to_vec();
+            applied.apply(server, &ApplyMsg::Command { index, command }).unwrap();
+        }
+        applied
+    }
+
+    #[track_caller]
+    fn assert_says(text: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(text.contains(part), "{part:?} is missing in: {text}");
+        }
+    }
+
+    #[test]
+    fn a_command_applied_elsewhere_is_found() {
+        assert_says(&fate(&applied(), 1, b"100"), &["only servers 0 and 1 applied it"]);
+        assert_eq!(fate(&applied(), 3, b"300"), "no server has applied that index");
+        assert_eq!(fate(&applied(), 2, b"300"), "`200` was applied there by server 0");
+        let elsewhere = fate(&applied(), 2, b"100");
+        assert_says(&elsewhere, &["`200` was applied there", "it was applied at index 1 by servers 0 and 1"]);
+        assert_says(&fate(&applied(), 3, b"200"), &["that index; it was applied at index 2 by server 0"]);
+    }
+
+    #[test]
+    fn what_was_applied_too_early_is_told_from_a_no_op() {
+        let mut applied = applied();
+        assert_eq!(too_early(&applied, 3), None);
+        let objection = too_early(&applied, 1).unwrap();
+        assert_says(
+            &objection,
+            &["`100` was applied at index 1 by servers 0 and 1", "given to any", "no-op"],
+        );
+        applied.given(2, Start { index: 1, term: 4 }, b"100");
+        assert_says(&too_early(&applied, 1).unwrap(), &["no majority", "`100` by server 2 in term 4"]);
+        assert_says(&too_early(&applied, 2).unwrap(), &["answered with that index for no command", "no-op"]);
+    }
+
+    #[test]
+    fn start_and_state_must_agree() {
+        let leads = |term| State { term, is_leader: true };
+        let follows = |term| State { term, is_leader: false };
+        let accepted = |term| Ok(Start { index: 1, term });
+        for (before, term, after) in [(leads(2), 2, leads(2)), (follows(1), 3, follows(4))] {
+            assert_eq!(contradiction(0, before, accepted(term), after), None);
+        }
+        for term in [0, 1, 3] {
+            let objection = contradiction(0, leads(2), accepted(term), leads(2)).unwrap();
+            assert_says(&objection, &["server 0", &format!("start() with term {term}"), "with term 2"]);
+        }
+        for (before, after) in [(leads(2), follows(2)), (leads(2), leads(4)), (follows(2), leads(2))] {
+            assert_eq!(contradiction(0, before, Err(NotLeader), after), None);
+        }
+        let objection = contradiction(0, leads(2), Err(NotLeader), leads(2)).unwrap();
+        assert_says(&objection, &["server 0", "NotLeader", "leads term 2"]);
     }
 }

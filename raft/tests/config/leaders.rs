@@ -14,22 +14,10 @@ impl Config {
     pub(crate) fn check_one_leader(&self) -> usize {
         for _ in 0..10 {
             self.sleep(Duration::from_millis(450 + self.random_below(100)));
-            let mut newest: Option<(u64, usize)> = None;
-            let mut leaders: Vec<(u64, usize)> = Vec::new();
-            for (server, state) in self.connected_states() {
-                if state.is_leader {
-                    if let Some(&(term, other)) = leaders.iter().find(|(term, _)| *term == state.term) {
-                        self.fail(format!(
-                            "servers {other} and {server} both say they lead term {term}: at most one leader can \
-                             be elected in a given term (figure 3, Election Safety)"
-                        ));
-                    }
-                    leaders.push((state.term, server));
-                    newest = newest.max(Some((state.term, server)));
-                }
-            }
-            if let Some((term, leader)) = newest {
-                self.calm_leader(term);
+            let states = self.connected_states();
+            self.elections.lock().look(&states);
+            let leaders = states.iter().filter(|(_, state)| state.is_leader);
+            if let Some(&(leader, _)) = leaders.max_by_key(|(_, state)| state.term) {
                 return leader;
             }
         }
@@ -61,7 +49,9 @@ impl Config {
     #[track_caller]
     pub(crate) fn check_terms(&self) -> u64 {
         let mut seen: Option<(u64, usize)> = None;
-        for (server, state) in self.connected_states() {
+        let states = self.connected_states();
+        self.elections.lock().look(&states);
+        for (server, state) in states {
             let (term, first) = *seen.get_or_insert((state.term, server));
             self.check(term == state.term, || {
                 format!(
@@ -77,15 +67,43 @@ impl Config {
         }
     }
 
-    /// Whether every living server is in this term.
-    pub(crate) fn all_in_term(&self, term: u64) -> bool {
-        self.all().filter_map(|server| self.cluster.state(server)).all(|state| state.term == term)
+    /// Whether every living server is in this term; the error names one that is not.
+    #[track_caller]
+    pub(crate) fn all_in_term(&self, term: u64) -> Result<(), String> {
+        for server in self.all() {
+            if let Some(state) = self.state(server).filter(|state| state.term != term) {
+                return Err(format!("server {server} is in term {}, not {term}", state.term));
+            }
+        }
+        Ok(())
     }
 
-    fn connected_states(&self) -> Vec<(usize, State)> {
-        self.all()
-            .filter(|&server| self.is_connected(server))
-            .filter_map(|server| Some((server, self.cluster.state(server)?)))
-            .collect()
+    /// What a server believes about itself; `None` if it is crashed. Fails if it claims a term that another has
+    /// led.
+    #[track_caller]
+    pub(super) fn state(&self, server: usize) -> Option<State> {
+        let state = self.cluster.state(server)?;
+        if state.is_leader {
+            self.note_leader(server, state.term);
+        }
+        Some(state)
+    }
+
+    /// Fails if another server has led this term.
+    #[track_caller]
+    pub(super) fn note_leader(&self, server: usize, term: u64) {
+        let noted = self.elections.lock().leads(server, term);
+        if let Err(objection) = noted {
+            self.fail(objection);
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn connected_states(&self) -> Vec<(usize, State)> {
+        let mut states = Vec::new();
+        for server in self.all().filter(|&server| self.is_connected(server)) {
+            states.extend(self.state(server).map(|state| (server, state)));
+        }
+        states
     }
 }
