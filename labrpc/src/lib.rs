@@ -57,12 +57,13 @@
 //!    drawn: the request is delayed, lost or duplicated. A lost one resolves [`Lost`](RpcError::Lost) after
 //!    its delay, or `TimedOut` when the call's time is up ([`Notice`]).
 //! 4. After the latency it arrives, if the client is enabled then and the server is still the same. Its
-//!    handler runs on a thread of the server's node.
+//!    handler runs on a thread of the server's node. *No request overtakes another one of its client*,
+//!    unless one of the two was delayed or held, or is a copy. Handlers run side by side all the same.
 //! 5. When the handler has ended, and once more when the reply arrives, the same is asked again: *no reply
 //!    is delivered once the client was disabled or the server deleted.* The one exception is a reply held
 //!    back by [`Faults::long_reordering`].
-//! 6. The reply can be intercepted, lost or delayed as the request could. When it arrives, the caller is
-//!    woken.
+//! 6. The reply can be intercepted, lost or delayed as the request could, and overtakes replies as little.
+//!    When it arrives, the caller is woken.
 //!
 //! When the client is disabled or the server deleted, all calls between steps 3 and 6 resolve `Lost` at
 //! that moment; when the client is [closed](Network::close) or the network dropped, all its calls resolve
@@ -92,7 +93,8 @@
 //!
 //! What happens to a call is drawn from a stream of its own, which depends on the seed, the two names, the
 //! number of the client among those of the two names, and the number of the call among those of that
-//! client: not on other calls, and not on how threads interleave.
+//! client: not on other calls, and not on how threads interleave. (Other calls matter in one way: a message
+//! that would overtake one arrives right behind it instead.)
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -104,6 +106,7 @@ mod error;
 mod faults;
 mod future;
 mod job;
+mod lane;
 mod link;
 mod macros;
 mod message;

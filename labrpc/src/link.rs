@@ -14,8 +14,10 @@ use crate::counts::{Counters, Counts};
 use crate::draws::Seed;
 use crate::faults::Faults;
 use crate::future::{self, RpcFuture};
+use crate::lane::Lane;
 use crate::message::{Message, Method};
 use crate::observe::Reason;
+use crate::parcel::Content;
 use crate::pool::Pool;
 use crate::server::Callee;
 use crate::{Result, RpcError};
@@ -85,6 +87,8 @@ pub(crate) struct LinkState {
     pub(crate) pending: BTreeMap<u64, Pending>,
     /// The timer will look for calls whose time is up.
     pub(crate) watched: bool,
+    pub(crate) requests: Lane,
+    pub(crate) replies: Lane,
 }
 
 /// A call that has not resolved.
@@ -122,6 +126,14 @@ impl LinkState {
             _ if !self.enabled => Err(Reason::LinkDisabled),
             None => Err(Reason::NoServer),
             Some(callee) => Ok(Arc::clone(callee)),
+        }
+    }
+
+    /// The direction a message goes.
+    pub(crate) fn lane(&mut self, content: &Content) -> &mut Lane {
+        match content {
+            Content::Request => &mut self.requests,
+            Content::Reply { .. } => &mut self.replies,
         }
     }
 

@@ -81,6 +81,8 @@ impl Network {
             calls: 0,
             pending: Default::default(),
             watched: false,
+            requests: Default::default(),
+            replies: Default::default(),
         };
         let link = Arc::new(Link {
             core: Arc::clone(&self.core),

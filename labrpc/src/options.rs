@@ -10,7 +10,8 @@ use crate::faults::DELAY_MAX;
 pub struct NetworkOptions {
     /// Determines everything the network draws. 0 by default.
     pub seed: u64,
-    /// How long a message takes, each way, drawn for each message; 0.5 to 1.5 ms by default.
+    /// How long a message takes, each way, drawn for each message; 0.5 to 1.5 ms by default. One that would
+    /// overtake an earlier one of its client, without a fault that lets it, arrives right behind that.
     ///
     /// `ZERO..=ZERO` is for benchmarks alone: a call then runs without the network's own thread, and an
     /// `async` handler runs on the caller's thread within the stub call. Who holds a lock there that a

@@ -138,10 +138,10 @@ impl Core {
                 false
             }
             Plan::Deliver { delay, copies } => {
-                let mut soon = true;
                 let copies: Vec<Parcel> = (1..=copies).map(|copy| self.copy(&parcel, copy)).collect();
-                for parcel in std::iter::once(parcel).chain(copies) {
-                    soon &= self.carry(parcel, &delay, faults, draws);
+                let mut soon = self.carry(parcel, &delay, true, faults, draws);
+                for copy in copies {
+                    soon &= self.carry(copy, &delay, false, faults, draws);
                 }
                 soon
             }
@@ -188,11 +188,13 @@ impl Core {
         copy
     }
 
-    /// Takes a message to its destination. False if it will be late.
+    /// Takes a message to its destination; `in_order`, and unless it is delayed, behind those that were sent there
+    /// before. False if it will be late.
     fn carry(
         self: &Arc<Self>,
         mut parcel: Parcel,
         delay: &Delay,
+        in_order: bool,
         faults: &Faults,
         draws: &mut Draws,
     ) -> bool {
@@ -219,8 +221,11 @@ impl Core {
         if delay == Duration::ZERO && self.options.is_instant() {
             self.arrive_at_once(parcel);
         } else {
-            let latency = draws.duration(&self.options.latency);
-            self.schedule(Instant::now() + latency + delay, Due::Arrive(parcel));
+            let mut due = Instant::now() + draws.duration(&self.options.latency) + delay;
+            if in_order && delay == Duration::ZERO {
+                due = parcel.call.link.state.lock().lane(&parcel.content).join(due);
+            }
+            self.schedule(due, Due::Arrive(parcel));
         }
         delay == Duration::ZERO
     }

@@ -8,5 +8,6 @@ mod errors;
 mod fates;
 mod faults;
 mod futures;
+mod order;
 mod recorder;
 mod threads;
