@@ -17,14 +17,15 @@ const MAX_COMMANDS: u64 = 512;
 impl Core {
     /// Whether the service lacks something that it may have.
     pub(crate) fn has_something_to_apply(&self) -> bool {
-        self.arrived_snapshot || self.commit_index > self.last_applied
+        self.commit_index > self.last_applied
     }
 
     /// Step 6. "If commitIndex > lastApplied: increment lastApplied, apply log[lastApplied] to state machine"
     /// (rules for all servers). What it returns counts as applied and is never returned again: the caller,
-    /// and only one, hands it over in this order. A snapshot that arrived goes before all later entries.
+    /// and only one, hands it over in this order. If the log begins later, the leader has sent a snapshot, which
+    /// goes before what follows it.
     pub(crate) fn next_to_apply(&mut self) -> Option<ToApply> {
-        if std::mem::take(&mut self.arrived_snapshot) && self.log.snapshot_index() > self.last_applied {
+        if self.log.snapshot_index() > self.last_applied {
             self.last_applied = self.log.snapshot_index();
             return Some(ToApply::Snapshot {
                 index: self.log.snapshot_index(),
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrived_snapshot_goes_first_and_a_late_one_not_at_all() {
+    fn a_snapshot_from_the_leader_goes_first() {
         let mut core = core(0, 3, 2, &[1, 1]);
         core.commit_index = 2;
         let args = InstallSnapshotArgs {
@@ -90,8 +91,6 @@ mod tests {
         assert!(core.has_something_to_apply());
         assert_eq!(core.next_to_apply(), Some(ToApply::Snapshot { index: 7, term: 2 }));
         assert_eq!(core.next_to_apply(), None);
-        core.arrived_snapshot = true;
-        assert_eq!(core.next_to_apply(), None, "the service is already there");
     }
 
     #[test]

@@ -59,8 +59,8 @@ pub(crate) struct Core {
 
     // "Volatile state on all servers"
     /// "Index of highest log entry known to be committed."
-    // invariant: log.snapshot_index() <= last_applied <= commit_index <= log.last_index(), but for
-    // last_applied while a snapshot waits in `arrived_snapshot`.
+    // invariant: log.snapshot_index() <= commit_index <= log.last_index(), and last_applied <= commit_index.
+    // last_applied < log.snapshot_index() means that a snapshot from the leader waits for the applier.
     pub(crate) commit_index: u64,
     /// "Index of highest log entry applied to state machine": here, handed to the applier.
     pub(crate) last_applied: u64,
@@ -68,8 +68,6 @@ pub(crate) struct Core {
     pub(crate) role: Role,
     /// When a follower or candidate starts an election. Without meaning for a leader.
     pub(crate) election_deadline: Instant,
-    /// A snapshot from the leader is on disk and must go to the service before any later entry.
-    pub(crate) arrived_snapshot: bool,
     pub(crate) unsaved: Unsaved,
     /// A leader has become follower, so that the election timer must run again.
     pub(crate) deposed: bool,
@@ -90,7 +88,6 @@ impl Core {
             log,
             role: Role::Follower,
             election_deadline: now,
-            arrived_snapshot: false,
             unsaved: Unsaved::default(),
             deposed: false,
         };

@@ -55,4 +55,4 @@ pub use crate::messages::{
     AppendEntriesArgs, AppendEntriesReply, Conflict, InstallSnapshotArgs, InstallSnapshotReply, LogEntry,
     RaftClient, RaftService, RequestVoteArgs, RequestVoteReply,
 };
-pub use crate::raft::{MAX_COMMAND_BYTES, Raft};
+pub use crate::raft::{MAX_COMMAND_BYTES, MAX_SNAPSHOT_BYTES, Raft};

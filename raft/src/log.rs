@@ -2,6 +2,9 @@
 
 use crate::messages::LogEntry;
 
+/// No log gets longer than this: a greater index comes from damage, and would make sums overflow.
+pub(crate) const MAX_INDEX: u64 = 1 << 62;
+
 /// A log whose front may have been replaced by a snapshot (section 7).
 ///
 /// Index 0 is the empty log before the first command, with term 0. After a snapshot at index *s* the log

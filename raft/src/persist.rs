@@ -11,7 +11,7 @@ use labnode::Persister;
 use serde::{Deserialize, Serialize};
 
 use crate::core::{Core, Persistent, Unsaved};
-use crate::log::Log;
+use crate::log::{Log, MAX_INDEX};
 use crate::messages::LogEntry;
 use crate::replication::batch_len;
 
@@ -45,6 +45,8 @@ pub(crate) enum LoadError {
     Decode { record: usize, source: labcodec::DecodeError },
     #[error("record {record} puts entries at index {first} of a log that reaches from {after} to {last}")]
     Gap { record: usize, first: u64, after: u64, last: u64 },
+    #[error("record {record} has a snapshot end at index {snapshot_index}, beyond all logs")]
+    Index { record: usize, snapshot_index: u64 },
 }
 
 impl Storage {
@@ -55,6 +57,9 @@ impl Storage {
         for (record, decoded) in labcodec::decode_stream::<Record<'static>>(&journal).enumerate() {
             match decoded.map_err(|source| LoadError::Decode { record, source })? {
                 Record::Vote { term, voted_for } => (state.current_term, state.voted_for) = (term, voted_for),
+                Record::LogAfter { snapshot_index, .. } if snapshot_index > MAX_INDEX => {
+                    return Err(LoadError::Index { record, snapshot_index });
+                }
                 Record::LogAfter { snapshot_index, snapshot_term } => {
                     state.log = Log::starting_after(snapshot_index, snapshot_term);
                 }
@@ -70,7 +75,8 @@ impl Storage {
                 }
             }
         }
-        Ok((Storage { persister, whole_bytes: journal.len(), appended_bytes: 0 }, state))
+        // How much of the journal is still needed was known to the last incarnation alone.
+        Ok((Storage { persister, whole_bytes: 0, appended_bytes: journal.len() }, state))
     }
 
     /// Saves what has changed. "Updated on stable storage before responding to RPCs": called before the mutex
@@ -216,14 +222,35 @@ mod tests {
         assert_eq!((back.log.snapshot_index(), back.log.snapshot_term(), terms(&back)), (3, 2, vec![4, 9]));
     }
 
+    /// A vote that a rewrite of the journal forgot would be given twice after a crash.
     #[test]
-    fn the_journal_stays_within_twice_what_it_says() {
+    fn term_and_vote_survive_a_snapshot_and_a_rewrite() {
+        let disk = Persister::new();
+        let (mut storage, mut core) = (storage(&disk), core(0, 3, 4, &[1, 2]));
+        core.handle_request_vote(
+            &RequestVoteArgs { term: 5, candidate_id: 2, last_log_index: 9, last_log_term: 4 },
+            Instant::now(),
+        );
+        core.take_snapshot(1);
+        storage.save_snapshot(&mut core, b"state at 1".to_vec());
+        let back = restart(&disk);
+        assert_eq!((back.current_term, back.voted_for, terms(&back)), (5, Some(2), vec![2]));
+        storage.save_whole(&mut core, None);
+        let back = restart(&disk);
+        assert_eq!((back.current_term, back.voted_for, terms(&back)), (5, Some(2), vec![2]));
+    }
+
+    #[test]
+    fn the_journal_stays_within_twice_what_it_says_over_restarts_too() {
         let disk = Persister::new();
         let (mut storage, mut core) = (storage(&disk), core(0, 3, 0, &[]));
         for term in 1..2000 {
             core.observe_term(term, Instant::now());
             storage.save_changes(&mut core);
             assert!(disk.state_size() <= 2 * MIN_APPENDED_BYTES);
+            if term % 10 == 0 {
+                (storage, core) = (Storage::load(disk.clone()).unwrap().0, restart(&disk));
+            }
         }
         assert_eq!(restart(&disk).current_term, 1999);
     }
@@ -253,7 +280,20 @@ mod tests {
         write(&Record::LogAfter { snapshot_index: 5, snapshot_term: 1 }, &mut state);
         write(&Record::Entries { first: 9, entries: Cow::Owned(vec![entry(1)]) }, &mut state);
         disk.save(state, None);
-        let error = Storage::load(disk).err().unwrap().to_string();
+        let error = Storage::load(disk.clone()).err().unwrap().to_string();
         assert_eq!(error, "record 1 puts entries at index 9 of a log that reaches from 5 to 5");
+
+        let mut state = Vec::new();
+        write(&Record::LogAfter { snapshot_index: 5, snapshot_term: 1 }, &mut state);
+        write(&Record::Entries { first: 5, entries: Cow::Owned(vec![entry(1)]) }, &mut state);
+        disk.save(state, None);
+        let error = Storage::load(disk.clone()).err().unwrap().to_string();
+        assert_eq!(error, "record 1 puts entries at index 5 of a log that reaches from 5 to 5");
+
+        let mut state = Vec::new();
+        write(&Record::LogAfter { snapshot_index: u64::MAX, snapshot_term: 1 }, &mut state);
+        disk.save(state, None);
+        let error = Storage::load(disk).err().unwrap().to_string();
+        assert!(error.starts_with("record 0 has a snapshot end at index 18446744073709551615"), "{error}");
     }
 }

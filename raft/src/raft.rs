@@ -16,10 +16,13 @@ use crate::messages::{
     RaftService, RequestVoteArgs, RequestVoteReply,
 };
 use crate::persist::Storage;
-use crate::replication::Sent;
+use crate::progress::Sent;
 
 /// The longest command that [`Raft::start`] takes, in bytes.
 pub const MAX_COMMAND_BYTES: usize = 1 << 20;
+
+/// The longest snapshot that [`Raft::snapshot`] takes, in bytes: it must fit into one message.
+pub const MAX_SNAPSHOT_BYTES: usize = 32 << 20;
 
 /// A Raft peer: one of several servers that keep the same log.
 ///
@@ -53,7 +56,7 @@ struct Locked {
 
 /// What a replicator sends.
 enum Outgoing {
-    AppendEntries(AppendEntriesArgs),
+    AppendEntries(AppendEntriesArgs, Sent),
     InstallSnapshot(InstallSnapshotArgs),
 }
 
@@ -61,7 +64,8 @@ impl Raft {
     /// Starts the peer at position `me` of `peers`, with what its disk holds, and returns at once.
     ///
     /// `peers[i]` reaches server `i`; `peers[me]` is never called. Committed commands and snapshots go to
-    /// `apply_ch`, from one thread, in order; that thread may wait there without holding up the others.
+    /// `apply_ch`, from one thread, in order; that thread may wait there without holding up the others. A service
+    /// that restores itself from the snapshot on disk reads it before this call: later it may find a newer one.
     ///
     /// # Panics
     /// If `peers` is empty or has no position `me`, and if the persisted state cannot be read: a server that
@@ -133,8 +137,14 @@ impl Raft {
     /// [`kill`](Raft::kill).
     ///
     /// # Panics
-    /// If `index` is beyond what this server has been handed to apply.
+    /// If `index` is beyond what this server has been handed to apply, or if the snapshot is longer than
+    /// [`MAX_SNAPSHOT_BYTES`].
     pub fn snapshot(&self, index: u64, snapshot: Vec<u8>) {
+        assert!(
+            snapshot.len() <= MAX_SNAPSHOT_BYTES,
+            "Raft::snapshot: a snapshot of {} bytes is above the limit of {MAX_SNAPSHOT_BYTES}",
+            snapshot.len()
+        );
         let Some(mut locked) = self.shared.lock() else { return };
         let handed_over = self.shared.handed_over.load(Ordering::Acquire);
         assert!(
@@ -273,7 +283,7 @@ impl Shared {
             if locked.core.wants_to_send(peer, now) {
                 let message = Self::message_for(&mut locked, peer, now);
                 MutexGuard::unlocked(&mut locked, || match message {
-                    Some(Outgoing::AppendEntries(args)) => self.send_append_entries(peer, &args),
+                    Some(Outgoing::AppendEntries(args, sent)) => self.send_append_entries(peer, &args, sent),
                     Some(Outgoing::InstallSnapshot(args)) => self.send_install_snapshot(peer, args),
                     None => {}
                 });
@@ -291,11 +301,12 @@ impl Shared {
             args.data = locked.storage.snapshot();
             return Some(Outgoing::InstallSnapshot(args));
         }
-        locked.core.append_entries_for(peer, now).map(Outgoing::AppendEntries)
+        let (args, sent) = locked.core.append_entries_for(peer, now)?;
+        Some(Outgoing::AppendEntries(args, sent))
     }
 
-    fn send_append_entries(self: &Arc<Self>, peer: usize, args: &AppendEntriesArgs) {
-        let (shared, sent) = (Arc::clone(self), Sent::of(args));
+    fn send_append_entries(self: &Arc<Self>, peer: usize, args: &AppendEntriesArgs, sent: Sent) {
+        let shared = Arc::clone(self);
         self.peers[peer].append_entries(args).on_reply(move |reply| {
             let Some(mut locked) = shared.lock() else { return };
             let now = Instant::now();
@@ -336,18 +347,226 @@ impl Shared {
                 }
                 Some(ToApply::Commands { first, commands }) => MutexGuard::unlocked(&mut locked, || {
                     for (index, command) in (first..).zip(commands) {
-                        self.hand_over(apply_ch, index, ApplyMsg::Command { index, command });
+                        if !self.hand_over(apply_ch, index, ApplyMsg::Command { index, command }) {
+                            break;
+                        }
                     }
                 }),
             }
         }
     }
 
-    fn hand_over(&self, apply_ch: &Sender<ApplyMsg>, index: u64, message: ApplyMsg) {
+    /// Gives the service its next message. False once this server is dead.
+    fn hand_over(&self, apply_ch: &Sender<ApplyMsg>, index: u64, message: ApplyMsg) -> bool {
         self.handed_over.store(index, Ordering::Release);
         if apply_ch.send(message).is_err() {
             // The service has gone: a server that can apply nothing is dead.
             self.kill();
         }
+        !self.is_dead()
+    }
+}
+
+/// The rules have their tests where they stand; these are about the threads around them, in real time.
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use crossbeam_channel::{Receiver, bounded};
+    use labrpc::{
+        AnyMessage, CallId, Client, Event, Network, NetworkOptions, Observer, Server, Spawn, Step, Threads,
+    };
+
+    use super::*;
+
+    /// Much longer than anything here takes.
+    const SOON: Duration = Duration::from_secs(30);
+
+    struct Cluster {
+        network: Network,
+        clients: Vec<Vec<Client>>,
+        disks: Vec<Persister>,
+        rafts: Vec<Raft>,
+        applied: Vec<Receiver<ApplyMsg>>,
+    }
+
+    impl Cluster {
+        /// Peers `0`, `1`, ... all connected.
+        fn start(size: usize) -> Cluster {
+            let network = Network::new(NetworkOptions::default());
+            let disks: Vec<Persister> = (0..size).map(|_| Persister::new()).collect();
+            let (mut clients, mut rafts, mut applied) = (Vec::new(), Vec::new(), Vec::new());
+            for me in 0..size {
+                let node: Arc<dyn Spawn> = Arc::new(Threads);
+                let own: Vec<Client> = (0..size)
+                    .map(|to| network.client(&me.to_string(), &to.to_string(), node.clone()))
+                    .collect();
+                own.iter().for_each(|client| network.enable(client, true));
+                let (apply, messages) = bounded(0);
+                let peers = own.iter().cloned().map(RaftClient::new).collect();
+                let raft = Raft::new(peers, me, disks[me].clone(), apply);
+                let mut server = Server::new(&me.to_string(), node);
+                server.add(raft.clone().into_service());
+                network.add_server(server);
+                clients.push(own);
+                rafts.push(raft);
+                applied.push(messages);
+            }
+            Cluster { network, clients, disks, rafts, applied }
+        }
+
+        fn leader(&self) -> usize {
+            let mut leader = None;
+            until("a leader is elected", || {
+                leader = self.rafts.iter().position(|raft| raft.state().is_leader);
+                leader.is_some()
+            });
+            leader.unwrap()
+        }
+
+        fn connect(&self, peer: usize, yes: bool) {
+            for other in 0..self.rafts.len() {
+                self.network.enable(&self.clients[peer][other], yes);
+                self.network.enable(&self.clients[other][peer], yes);
+            }
+        }
+    }
+
+    fn until(what: &str, mut holds: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < SOON, "not within {SOON:?}: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Looks at the sender's disk whenever a message leaves.
+    struct Auditor {
+        disks: Vec<Persister>,
+        asked: Mutex<HashMap<CallId, Box<dyn AnyMessage>>>,
+        /// How many promises of each kind were made, and those that the disk did not hold.
+        made: Mutex<HashMap<&'static str, usize>>,
+        broken: Mutex<Vec<String>>,
+    }
+
+    impl Auditor {
+        fn check(&self, kind: &'static str, message: &dyn AnyMessage, saved: bool) {
+            *self.made.lock().entry(kind).or_default() += 1;
+            if !saved {
+                self.broken.lock().push(format!("{kind} left before it was saved: {message:?}"));
+            }
+        }
+    }
+
+    impl Observer for Auditor {
+        fn observe(&self, event: &Event<'_>) {
+            let (Step::Sent, Some(message)) = (event.step, event.envelope.message()) else { return };
+            let sender: usize = event.envelope.from.parse().unwrap();
+            let disk = Storage::load(self.disks[sender].fork()).unwrap().1;
+            let mut asked = self.asked.lock();
+            let request = asked.get(&event.envelope.call);
+            if let Some(args) = message.downcast_ref::<RequestVoteArgs>() {
+                let saved = (disk.current_term, disk.voted_for) == (args.term, Some(sender));
+                self.check("a candidacy", &*message, saved || disk.current_term > args.term);
+            } else if let Some(args) = message.downcast_ref::<AppendEntriesArgs>() {
+                let saved = disk.log.last_index() >= args.prev_log_index + args.entries.len() as u64;
+                self.check("an entry", &*message, saved);
+            } else if let Some(reply) = message.downcast_ref::<RequestVoteReply>() {
+                let args = request.unwrap().downcast_ref::<RequestVoteArgs>().unwrap();
+                let saved = (disk.current_term, disk.voted_for) == (args.term, Some(args.candidate_id));
+                self.check(
+                    "a vote",
+                    &*message,
+                    !reply.vote_granted || saved || disk.current_term > args.term,
+                );
+            } else if let Some(reply) = message.downcast_ref::<AppendEntriesReply>() {
+                let args = request.unwrap().downcast_ref::<AppendEntriesArgs>().unwrap();
+                let saved = disk.log.last_index() >= args.prev_log_index + args.entries.len() as u64;
+                self.check("an acknowledgement", &*message, !reply.success || saved);
+            } else if message.downcast_ref::<InstallSnapshotReply>().is_some() {
+                let args = request.unwrap().downcast_ref::<InstallSnapshotArgs>().unwrap();
+                let saved = disk.log.snapshot_index() >= args.last_included_index;
+                self.check("an installed snapshot", &*message, saved);
+            }
+            asked.entry(event.envelope.call).or_insert(message);
+        }
+    }
+
+    /// Figure 2: "Updated on stable storage before responding to RPCs".
+    #[test]
+    fn nothing_leaves_before_what_it_promises_is_saved() {
+        let cluster = Cluster::start(3);
+        let auditor = Arc::new(Auditor {
+            disks: cluster.disks.clone(),
+            asked: Mutex::default(),
+            made: Mutex::default(),
+            broken: Mutex::default(),
+        });
+        cluster.network.observe(auditor.clone());
+        let ends: Vec<Arc<AtomicU64>> = (0..3).map(|_| Arc::default()).collect();
+        for peer in 0..3 {
+            let (raft, messages, end) =
+                (cluster.rafts[peer].clone(), cluster.applied[peer].clone(), ends[peer].clone());
+            std::thread::spawn(move || {
+                for message in messages {
+                    let index = match message {
+                        ApplyMsg::Command { index, .. } | ApplyMsg::Snapshot { index, .. } => index,
+                    };
+                    end.store(index, Ordering::Relaxed);
+                    if index % 10 == 0 {
+                        raft.snapshot(index, b"state".to_vec());
+                    }
+                }
+            });
+        }
+        // On a busy machine the leader may change at any time, so commands are given until enough are applied.
+        let reached = |index: u64| ends.iter().filter(|end| end.load(Ordering::Relaxed) >= index).count();
+        let propose =
+            |peers: &[usize]| peers.iter().any(|&peer| cluster.rafts[peer].start(b"x".to_vec()).is_ok());
+        until("all servers apply 5 commands", || propose(&[0, 1, 2]) && reached(5) == 3);
+        let late = (cluster.leader() + 1) % 3;
+        let others = [(late + 1) % 3, (late + 2) % 3];
+        cluster.connect(late, false);
+        let end = ends[late].load(Ordering::Relaxed) + 30;
+        until("the majority applies 30 commands more", || propose(&others) && reached(end) == 2);
+        cluster.connect(late, true);
+        until("the server that was cut off catches up", || reached(end) == 3);
+
+        cluster.rafts.iter().for_each(Raft::kill);
+        assert_eq!(*auditor.broken.lock(), [""; 0]);
+        let made = auditor.made.lock();
+        for kind in ["a candidacy", "a vote", "an entry", "an acknowledgement", "an installed snapshot"] {
+            assert!(made.contains_key(kind), "{kind} was never seen: {made:?}");
+        }
+    }
+
+    /// A killed server once handed over the rest of its batch.
+    #[test]
+    fn kill_ends_the_threads_and_nothing_more_is_applied() {
+        let cluster = Cluster::start(1);
+        let raft = &cluster.rafts[cluster.leader()];
+        for _ in 0..100 {
+            raft.start(b"x".to_vec()).unwrap();
+        }
+        cluster.applied[0].recv_timeout(SOON).unwrap();
+        raft.kill();
+        raft.kill();
+        // The message that was being handed over may still come.
+        let rest = cluster.applied[0].iter().count();
+        assert!(rest <= 1, "{rest} messages after kill");
+        cluster.network.delete_server("0");
+        until("all threads have ended", || Arc::strong_count(&raft.shared) == 1);
+        assert_eq!((raft.start(Vec::new()), raft.state().is_leader), (Err(NotLeader), false));
+    }
+
+    /// A server that can apply nothing must not go on leading.
+    #[test]
+    fn a_server_whose_service_is_gone_is_dead() {
+        let mut cluster = Cluster::start(1);
+        let leader = cluster.leader();
+        cluster.applied.clear();
+        cluster.rafts[leader].start(b"x".to_vec()).unwrap();
+        until("the server has noticed", || !cluster.rafts[leader].state().is_leader);
     }
 }

@@ -4,26 +4,11 @@ use std::time::Instant;
 
 use crate::core::{Core, Role};
 use crate::messages::{AppendEntriesArgs, AppendEntriesReply, Conflict, LogEntry};
+use crate::progress::Sent;
 
 /// How much one AppendEntries carries: the more, the fewer messages; but the follower's other calls wait
 /// while it is decoded. At least one entry goes, however large.
 const MAX_BATCH_BYTES: usize = 256 * 1024;
-
-/// What the leader must remember of an AppendEntries to make sense of its answer: "assume the state changed
-/// while the call was under way".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) term: u64,
-    pub(crate) prev_log_index: u64,
-    pub(crate) last_index: u64,
-}
-
-impl Sent {
-    pub(crate) fn of(args: &AppendEntriesArgs) -> Sent {
-        let last_index = args.prev_log_index + args.entries.len() as u64;
-        Sent { term: args.term, prev_log_index: args.prev_log_index, last_index }
-    }
-}
 
 impl Core {
     /// Step 1. "If command received from client: append entry to local log" (rules for leaders). Returns
@@ -43,7 +28,11 @@ impl Core {
     /// starting at nextIndex" (rules for leaders); with none of them it is a heartbeat. `None` if this server
     /// does not lead. While the follower waits for a snapshot it gets heartbeats from the snapshot's edge: it
     /// refuses them until it has the snapshot, but hears that there is a leader.
-    pub(crate) fn append_entries_for(&mut self, peer: usize, now: Instant) -> Option<AppendEntriesArgs> {
+    pub(crate) fn append_entries_for(
+        &mut self,
+        peer: usize,
+        now: Instant,
+    ) -> Option<(AppendEntriesArgs, Sent)> {
         let Role::Leader { progress } = &mut self.role else { return None };
         let progress = &mut progress[peer];
         let (prev_log_index, unsent) = if progress.next_index > self.log.snapshot_index() {
@@ -51,17 +40,18 @@ impl Core {
         } else {
             (self.log.snapshot_index(), &[][..])
         };
-        let prev_log_term = self.log.term_at(prev_log_index)?;
-        let entries = unsent[..batch_len(unsent)].to_vec();
-        progress.sent(prev_log_index + entries.len() as u64, now);
-        Some(AppendEntriesArgs {
+        let count = if progress.takes_entries() { batch_len(unsent) } else { 0 };
+        let last_index = prev_log_index + count as u64;
+        let pipeline = progress.sent(last_index, now);
+        let args = AppendEntriesArgs {
             term: self.current_term,
             leader_id: self.me,
             prev_log_index,
-            prev_log_term,
-            entries,
+            prev_log_term: self.log.term_at(prev_log_index)?,
+            entries: unsent[..count].to_vec(),
             leader_commit: self.commit_index,
-        })
+        };
+        Some((args, Sent { term: self.current_term, prev_log_index, last_index, pipeline }))
     }
 
     /// Step 3. Stores a leader's entries (figure 2, AppendEntries, receiver implementation).
@@ -83,7 +73,7 @@ impl Core {
         if let Some(conflict) = self.conflict_at(args.prev_log_index, args.prev_log_term) {
             return AppendEntriesReply { term: self.current_term, success: false, conflict: Some(conflict) };
         }
-        let last_new_index = Sent::of(&args).last_index;
+        let last_new_index = args.prev_log_index + args.entries.len() as u64;
         self.store_entries(args.prev_log_index, args.entries);
         // 5. "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry)":
         // of the *last new* entry, since what follows it here may not be the leader's.
@@ -148,14 +138,11 @@ impl Core {
         if sent.term != self.current_term {
             return;
         }
-        let progress = &mut progress[peer];
-        progress.in_flight -= 1;
         if reply.success {
-            // What was sent then, not what the log holds now.
-            progress.matched(sent.last_index);
+            progress[peer].accepted(sent);
             self.advance_commit_index();
         } else {
-            progress.rejected(sent.prev_log_index, hint);
+            progress[peer].rejected(sent, hint);
         }
     }
 
@@ -171,8 +158,7 @@ impl Core {
     pub(crate) fn handle_append_entries_lost(&mut self, peer: usize, sent: Sent) {
         if let Role::Leader { progress } = &mut self.role {
             if sent.term == self.current_term {
-                progress[peer].in_flight -= 1;
-                progress[peer].lost();
+                progress[peer].lost(sent);
             }
         }
     }
@@ -266,9 +252,9 @@ mod tests {
 
     /// Sends to `peer` and lets it answer with success.
     fn replicate(core: &mut Core, peer: usize) {
-        let args = core.append_entries_for(peer, Instant::now()).unwrap();
+        let (_, sent) = core.append_entries_for(peer, Instant::now()).unwrap();
         let term = core.current_term;
-        core.handle_append_entries_reply(peer, Sent::of(&args), &success(term), Instant::now());
+        core.handle_append_entries_reply(peer, sent, &success(term), Instant::now());
     }
 
     // Step 1.
@@ -311,7 +297,7 @@ mod tests {
         let mut core = leader(3, 5, &[1, 3, 3, 4]);
         core.commit_index = 2;
         progress(&mut core, 1).next_index = 3;
-        let args = core.append_entries_for(1, Instant::now()).unwrap();
+        let (args, _) = core.append_entries_for(1, Instant::now()).unwrap();
         assert_eq!(args, AppendEntriesArgs { leader_id: 0, ..append(5, (2, 3), &[3, 4], 2) });
     }
 
@@ -319,8 +305,8 @@ mod tests {
     fn each_follower_is_sent_what_it_lacks() {
         let mut core = leader(3, 5, &[1, 3]);
         progress(&mut core, 1).next_index = 1;
-        assert_eq!(core.append_entries_for(1, Instant::now()).unwrap().entries.len(), 2);
-        assert_eq!(core.append_entries_for(2, Instant::now()).unwrap().entries.len(), 0, "a heartbeat");
+        assert_eq!(core.append_entries_for(1, Instant::now()).unwrap().0.entries.len(), 2);
+        assert_eq!(core.append_entries_for(2, Instant::now()).unwrap().0.entries.len(), 0, "a heartbeat");
     }
 
     #[test]
@@ -351,10 +337,10 @@ mod tests {
         core.become_candidate(Instant::now());
         core.become_leader(Instant::now());
         progress(&mut core, 1).next_index = 6;
-        let args = core.append_entries_for(1, Instant::now()).unwrap();
+        let (args, _) = core.append_entries_for(1, Instant::now()).unwrap();
         assert_eq!(args, AppendEntriesArgs { leader_id: 0, ..append(5, (5, 2), &[3], 5) });
         progress(&mut core, 1).next_index = 3;
-        let args = core.append_entries_for(1, Instant::now()).unwrap();
+        let (args, _) = core.append_entries_for(1, Instant::now()).unwrap();
         assert_eq!(args, AppendEntriesArgs { leader_id: 0, ..append(5, (5, 2), &[], 5) });
     }
 
@@ -365,6 +351,11 @@ mod tests {
         assert_eq!(batch_len(&[entry(1), large(), large()]), 2);
         assert_eq!(batch_len(&[LogEntry { term: 1, command: vec![0; 2 * MAX_BATCH_BYTES] }, entry(1)]), 1);
         assert_eq!(batch_len(&[]), 0);
+        let mut core = leader(3, 1, &[]);
+        for _ in 0..3 {
+            core.append_command(large().command);
+        }
+        assert_eq!(core.append_entries_for(1, Instant::now()).unwrap().0.entries.len(), 1);
     }
 
     // Step 3.
@@ -459,11 +450,11 @@ mod tests {
     fn a_success_raises_match_index_to_what_was_sent() {
         let mut core = leader(3, 4, &[1, 1]);
         progress(&mut core, 1).next_index = 1;
-        let args = core.append_entries_for(1, Instant::now()).unwrap();
+        let (_, sent) = core.append_entries_for(1, Instant::now()).unwrap();
         core.append_command(Vec::new());
-        core.handle_append_entries_reply(1, Sent::of(&args), &success(4), Instant::now());
+        core.handle_append_entries_reply(1, sent, &success(4), Instant::now());
         let p = progress(&mut core, 1);
-        assert_eq!((p.match_index, p.next_index, p.in_flight), (2, 3, 0), "not to entry 3, which came later");
+        assert_eq!((p.match_index, p.next_index), (2, 3), "not to entry 3, which came later");
     }
 
     #[test]
@@ -471,9 +462,9 @@ mod tests {
         // Section 5.3, the optimisation at its end. Leader: 1 1 3 3 3 6.
         let back_up = |term, index| {
             let mut core = leader(3, 6, &[1, 1, 3, 3, 3, 6]);
-            let args = core.append_entries_for(1, Instant::now()).unwrap();
+            let (_, sent) = core.append_entries_for(1, Instant::now()).unwrap();
             let conflict = Some(Conflict { term, index });
-            core.handle_append_entries_reply(1, Sent::of(&args), &failure(6, conflict), Instant::now());
+            core.handle_append_entries_reply(1, sent, &failure(6, conflict), Instant::now());
             assert!(core.wants_to_send(1, Instant::now()), "it retries at once");
             progress(&mut core, 1).next_index
         };
@@ -486,28 +477,28 @@ mod tests {
     #[test]
     fn a_rejection_without_a_hint_backs_up_by_one() {
         let mut core = leader(3, 6, &[1, 1, 3]);
-        let args = core.append_entries_for(1, Instant::now()).unwrap();
-        core.handle_append_entries_reply(1, Sent::of(&args), &failure(6, None), Instant::now());
+        let (_, sent) = core.append_entries_for(1, Instant::now()).unwrap();
+        core.handle_append_entries_reply(1, sent, &failure(6, None), Instant::now());
         assert_eq!(progress(&mut core, 1).next_index, 3);
     }
 
     #[test]
     fn answers_of_an_earlier_reign_are_ignored() {
         let mut core = leader(3, 4, &[1, 1]);
-        let old = Sent { term: 3, prev_log_index: 2, last_index: 2 };
+        let old = Sent { term: 3, prev_log_index: 2, last_index: 2, pipeline: None };
         core.append_entries_for(1, Instant::now());
         core.handle_append_entries_reply(1, old, &success(3), Instant::now());
         core.handle_append_entries_reply(1, old, &failure(3, None), Instant::now());
         core.handle_append_entries_lost(1, old);
         let p = progress(&mut core, 1);
-        assert_eq!((p.match_index, p.next_index, p.in_flight), (0, 3, 1));
+        assert_eq!((p.match_index, p.next_index, p.mode), (0, 3, Mode::Probe { waiting: true }));
     }
 
     #[test]
     fn a_higher_term_in_a_reply_deposes_the_leader() {
         let mut core = leader(3, 4, &[]);
-        let args = core.append_entries_for(1, Instant::now()).unwrap();
-        core.handle_append_entries_reply(1, Sent::of(&args), &failure(9, None), Instant::now());
+        let (_, sent) = core.append_entries_for(1, Instant::now()).unwrap();
+        core.handle_append_entries_reply(1, sent, &failure(9, None), Instant::now());
         assert!(!core.is_leader() && core.current_term == 9);
     }
 
@@ -516,11 +507,11 @@ mod tests {
         let mut core = leader(3, 1, &[]);
         replicate(&mut core, 1);
         core.append_command(Vec::new());
-        let args = core.append_entries_for(1, Instant::now()).unwrap();
+        let (args, sent) = core.append_entries_for(1, Instant::now()).unwrap();
         assert!(!core.wants_to_send(1, Instant::now()));
-        core.handle_append_entries_lost(1, Sent::of(&args));
+        core.handle_append_entries_lost(1, sent);
         assert_eq!(progress(&mut core, 1).mode, Mode::Probe { waiting: false });
-        assert_eq!(core.append_entries_for(1, Instant::now()), Some(args));
+        assert_eq!(core.append_entries_for(1, Instant::now()).unwrap().0, args);
     }
 
     // Step 5.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::core::{Core, Role};
-use crate::log::Log;
+use crate::log::{Log, MAX_INDEX};
 use crate::messages::{InstallSnapshotArgs, InstallSnapshotReply};
 use crate::progress::{HEARTBEAT_INTERVAL, Mode, SNAPSHOT_RETRY_INTERVAL};
 
@@ -28,15 +28,16 @@ impl Core {
         if progress.next_index > self.log.snapshot_index() {
             return None;
         }
-        progress.heartbeat_due = now + HEARTBEAT_INTERVAL;
+        let index = self.log.snapshot_index();
         match progress.mode {
-            Mode::Snapshot { resend_at } if now < resend_at => return None,
-            _ => progress.mode = Mode::Snapshot { resend_at: now + SNAPSHOT_RETRY_INTERVAL },
+            Mode::Snapshot { resend_at, .. } if now < resend_at => return None,
+            _ => progress.mode = Mode::Snapshot { index, resend_at: now + SNAPSHOT_RETRY_INTERVAL },
         }
+        progress.heartbeat_due = now + HEARTBEAT_INTERVAL;
         Some(InstallSnapshotArgs {
             term: self.current_term,
             leader_id: self.me,
-            last_included_index: self.log.snapshot_index(),
+            last_included_index: index,
             last_included_term: self.log.snapshot_term(),
             data: Vec::new(),
         })
@@ -58,8 +59,8 @@ impl Core {
         self.restart_election_timer(now);
         let reply = InstallSnapshotReply { term: self.current_term };
         // A snapshot of what is committed here anyway is a late or repeated one, and must not take the
-        // service back.
-        if args.last_included_index <= self.commit_index {
+        // service back. One from beyond the end of all logs is damaged.
+        if args.last_included_index <= self.commit_index || args.last_included_index > MAX_INDEX {
             return (reply, false);
         }
         // 6. "If existing log entry has same index and term as snapshot's last included entry, retain log
@@ -70,9 +71,9 @@ impl Core {
         } else {
             self.log = Log::starting_after(args.last_included_index, args.last_included_term);
         }
+        // 8. "Reset state machine using snapshot contents": left to the applier, which sees that the log begins
+        // after what it has applied.
         self.commit_index = args.last_included_index;
-        // 8. "Reset state machine using snapshot contents": left to the applier.
-        self.arrived_snapshot = true;
         (reply, true)
     }
 
@@ -95,7 +96,7 @@ impl Core {
     /// No answer came to an InstallSnapshot: it goes again with the next heartbeat.
     pub(crate) fn handle_install_snapshot_lost(&mut self, peer: usize, sent_term: u64, now: Instant) {
         let Role::Leader { progress } = &mut self.role else { return };
-        if let Mode::Snapshot { resend_at } = &mut progress[peer].mode {
+        if let Mode::Snapshot { resend_at, .. } = &mut progress[peer].mode {
             if sent_term == self.current_term {
                 *resend_at = now;
             }
@@ -149,8 +150,42 @@ mod tests {
         assert_eq!((args.term, args.last_included_index, args.last_included_term), (9, 5, 2));
         assert_eq!(core.install_snapshot_for(1, now), None, "one is on its way");
         assert!(core.install_snapshot_for(1, now + SNAPSHOT_RETRY_INTERVAL).is_some());
+        core.handle_install_snapshot_lost(1, 8, now);
+        assert_eq!(core.install_snapshot_for(1, now), None, "that one was of an earlier reign");
         core.handle_install_snapshot_lost(1, 9, now);
         assert!(core.install_snapshot_for(1, now).is_some());
+    }
+
+    #[test]
+    fn a_snapshot_counts_as_heartbeat() {
+        let now = Instant::now();
+        let mut core = leader_after((5, 2), &[3]);
+        progress(&mut core).next_index = 5;
+        core.install_snapshot_for(1, now);
+        assert!(!core.wants_to_send(1, now) && core.wants_to_send(1, now + HEARTBEAT_INTERVAL));
+    }
+
+    #[test]
+    fn a_leader_of_a_later_term_ends_a_candidacy_and_restarts_the_timer() {
+        // Rules for all servers, second; for candidates, third; for followers, second.
+        let mut core = core(0, 3, 4, &[1]);
+        core.become_candidate(Instant::now());
+        core.unsaved = Unsaved::default();
+        let later = core.election_deadline + ELECTION_TIMEOUT_MAX;
+        core.handle_install_snapshot(&install(7, 9, 6), later);
+        assert!(matches!(core.role, Role::Follower) && core.election_deadline > later);
+        assert_eq!((core.current_term, core.voted_for, core.unsaved.term_or_vote), (7, None, true));
+        core.become_candidate(later);
+        core.handle_install_snapshot(&install(8, 9, 6), later);
+        assert!(matches!(core.role, Role::Follower), "the leader of the very term it stands in");
+    }
+
+    #[test]
+    fn a_snapshot_from_beyond_all_logs_is_ignored() {
+        // Such an index once made every later sum overflow.
+        let mut core = core(0, 3, 4, &[1]);
+        assert!(!receive(&mut core, &install(4, u64::MAX, 4)));
+        assert_eq!(core.log.last_index(), 1);
     }
 
     #[test]
@@ -168,7 +203,6 @@ mod tests {
         let mut core = core(0, 3, 4, &[1, 2, 2, 3]);
         assert!(receive(&mut core, &install(4, 3, 2)));
         assert_eq!((core.log.snapshot_index(), terms(&core), core.commit_index), (3, vec![3], 3));
-        assert!(core.arrived_snapshot);
     }
 
     #[test]
@@ -192,7 +226,7 @@ mod tests {
         let mut core = core(0, 3, 4, &[1, 2, 2, 3]);
         core.commit_index = 3;
         assert!(!receive(&mut core, &install(4, 3, 2)) && !receive(&mut core, &install(4, 2, 2)));
-        assert_eq!((core.log.snapshot_index(), core.arrived_snapshot), (0, false));
+        assert_eq!(core.log.snapshot_index(), 0);
         assert_eq!(core.unsaved, Unsaved::default());
     }
 
@@ -204,9 +238,21 @@ mod tests {
         let args = core.install_snapshot_for(1, now).unwrap();
         core.handle_install_snapshot_reply(1, &args, &InstallSnapshotReply { term: 9 }, now);
         let p = progress(&mut core);
-        assert_eq!((p.match_index, p.next_index, p.mode), (5, 6, Mode::Pipeline));
+        assert_eq!((p.match_index, p.next_index, p.mode), (5, 6, Mode::Pipeline { in_flight: 0 }));
         core.handle_install_snapshot_reply(1, &args, &InstallSnapshotReply { term: 10 }, now);
         assert!(!core.is_leader());
+    }
+
+    #[test]
+    fn a_followers_snapshot_counts_for_the_majority() {
+        let now = Instant::now();
+        let mut core = leader_after((5, 2), &[]);
+        core.append_command(Vec::new());
+        core.take_snapshot(6);
+        progress(&mut core).next_index = 2;
+        let args = core.install_snapshot_for(1, now).unwrap();
+        core.handle_install_snapshot_reply(1, &args, &InstallSnapshotReply { term: 9 }, now);
+        assert_eq!(core.commit_index, 6);
     }
 
     #[test]
