@@ -5,8 +5,8 @@ LABS := 2a 2b 2c 2d
 .PHONY: help test $(addprefix test_,$(LABS)) starter check check_starter fix bench
 
 help: ## this list
-	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 24
-	@printf '  make test_2a ... test_2d\tone lab'"'"'s suite\n' | expand -t 24
+	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
+	@printf '  make test_2a ... test_2d\tone lab'"'"'s suite\n' | expand -t 30
 
 test: ## every test of every crate
 	$(CARGO) test --workspace

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use labrpc::RpcError;
 
 use crate::messages::{
@@ -108,9 +108,9 @@ impl Peer {
     fn run(mut self, inbox: &Receiver<Event>) {
         loop {
             match inbox.recv_deadline(self.deadline) {
-                Ok(Event::Kill) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Event::Kill) => return,
                 Ok(event) => self.handle(event),
-                Err(RecvTimeoutError::Timeout) => self.on_deadline(),
+                Err(_) => self.on_deadline(),
             }
         }
     }

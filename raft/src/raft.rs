@@ -397,7 +397,7 @@ mod tests {
             let network = Network::new(NetworkOptions::default());
             let disks: Vec<Persister> = (0..size).map(|_| Persister::new()).collect();
             let (mut clients, mut rafts, mut applied) = (Vec::new(), Vec::new(), Vec::new());
-            for me in 0..size {
+            for (me, disk) in disks.iter().enumerate() {
                 let node: Arc<dyn Spawn> = Arc::new(Threads);
                 let own: Vec<Client> = (0..size)
                     .map(|to| network.client(&me.to_string(), &to.to_string(), node.clone()))
@@ -405,7 +405,7 @@ mod tests {
                 own.iter().for_each(|client| network.enable(client, true));
                 let (apply, messages) = bounded(0);
                 let peers = own.iter().cloned().map(RaftClient::new).collect();
-                let raft = Raft::new(peers, me, disks[me].clone(), apply);
+                let raft = Raft::new(peers, me, disk.clone(), apply);
                 let mut server = Server::new(&me.to_string(), node);
                 server.add(raft.clone().into_service());
                 network.add_server(server);
@@ -505,9 +505,9 @@ mod tests {
         });
         cluster.network.observe(auditor.clone());
         let ends: Vec<Arc<AtomicU64>> = (0..3).map(|_| Arc::default()).collect();
-        for peer in 0..3 {
+        for (peer, end) in ends.iter().enumerate() {
             let (raft, messages, end) =
-                (cluster.rafts[peer].clone(), cluster.applied[peer].clone(), ends[peer].clone());
+                (cluster.rafts[peer].clone(), cluster.applied[peer].clone(), end.clone());
             std::thread::spawn(move || {
                 for message in messages {
                     let index = match message {

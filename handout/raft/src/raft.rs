@@ -97,7 +97,7 @@ impl Raft {
 
     /// The service has put everything up to `index` into `snapshot`: the log up to there is no longer needed.
     /// One no newer than the last is ignored, as is any after `kill`; one beyond what was applied is a mistake
-    /// of the service: panic.
+    /// of the service: panic. It must fit into one message, which has at most 64 MiB.
     pub fn snapshot(&self, index: u64, snapshot: Vec<u8>) {
         todo!("2D: write Raft::snapshot in raft/src/raft.rs: trim the log, save state and snapshot together")
     }
