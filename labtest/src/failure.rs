@@ -22,8 +22,8 @@ pub(crate) struct Failure {
     pub(crate) server: Option<usize>,
     /// Time since the run began.
     pub(crate) at: Duration,
-    /// If `RUST_BACKTRACE` asks for one.
-    pub(crate) backtrace: Option<String>,
+    /// If `RUST_BACKTRACE` asks for one. Finding its functions' names takes a while, so not before the report.
+    pub(crate) backtrace: Option<Backtrace>,
 }
 
 impl fmt::Display for Failure {
@@ -81,7 +81,7 @@ fn caught(info: &PanicHookInfo<'_>) -> bool {
         thread: Some(threads::current_name()),
         server: owner.incarnation.as_ref().map(|incarnation| incarnation.server()),
         at: run.elapsed(),
-        backtrace: (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string()),
+        backtrace: (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace),
     };
     if owner.incarnation.is_some_and(|incarnation| !incarnation.is_alive()) {
         eprintln!("a panic of a killed server, which is no failure: {failure}");

@@ -31,22 +31,24 @@ fn render(run: &Run, progress: &Progress, about: &[String]) -> Result<String, st
     let failure = progress.failure.as_ref();
     let at = failure.map_or_else(|| run.elapsed(), |failure| failure.at);
     write!(out, "{name} failed after {}", seconds(at))?;
-    if let Some(phase) = progress.phases.iter().rev().find(|phase| phase.at <= at) {
+    // Some may have been entered between the failure and the end of the run.
+    let phases: Vec<_> = progress.phases.iter().filter(|phase| phase.at <= at).collect();
+    if let Some(phase) = phases.last() {
         write!(out, ", in phase \"{}\"", phase.title)?;
     }
     writeln!(out, ":\n")?;
     if let Some(failure) = failure {
         writeln!(out, "{failure}")?;
     }
-    if !progress.phases.is_empty() {
+    if !phases.is_empty() {
         writeln!(out, "\nphases:")?;
         // Of a long test the last phases tell the most.
         const SHOWN: usize = 20;
-        let hidden = progress.phases.len().saturating_sub(SHOWN);
+        let hidden = phases.len().saturating_sub(SHOWN);
         if hidden > 0 {
             writeln!(out, "  ({hidden} earlier ones are not shown)")?;
         }
-        for phase in &progress.phases[hidden..] {
+        for phase in &phases[hidden..] {
             writeln!(out, "  {:>9}  {}", seconds(phase.at), phase.title)?;
         }
     }
@@ -66,7 +68,7 @@ fn render(run: &Run, progress: &Progress, about: &[String]) -> Result<String, st
     )?;
     writeln!(out, "reproduce):\n  LAB_SEED={seed} cargo test {name}")?;
     if let Some(backtrace) = failure.and_then(|failure| failure.backtrace.as_ref()) {
-        write!(out, "\nbacktrace:\n{}", trimmed(backtrace))?;
+        write!(out, "\nbacktrace:\n{}", trimmed(&backtrace.to_string()))?;
     }
     Ok(out)
 }
@@ -96,8 +98,26 @@ fn trimmed(backtrace: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::backtrace::Backtrace;
+    use std::time::Duration;
 
     use super::*;
+    use crate::failure::Failure;
+    use crate::name::TestName;
+    use crate::run::Limits;
+
+    #[test]
+    fn phases_after_the_failure_are_not_shown() {
+        let limits = Limits { test: Duration::MAX, call: Duration::MAX };
+        let run = Run::new(TestName::of::<fn()>(), 7, limits);
+        run.phase("before");
+        let at = run.elapsed();
+        std::thread::sleep(Duration::from_millis(1));
+        run.phase("after");
+        let message = "it is wrong".to_string();
+        run.record(Failure { message, location: None, thread: None, server: None, at, backtrace: None });
+        let report = failure(&run);
+        assert!(report.contains("in phase \"before\"") && !report.contains("after\n"), "{report}");
+    }
 
     #[test]
     fn a_backtrace_shows_the_functions_between_the_panic_and_the_start_of_the_thread() {
