@@ -96,12 +96,7 @@ impl Config {
         let mut attempts = 0;
         let mut last_attempt = "no connected server accepted it: each said it was not the leader".to_string();
         while begun.elapsed() < AGREE_LIMIT {
-            let accepted = self.all().find_map(|_| {
-                server = self.after(server, 1);
-                let asked = self.is_connected(server).then(|| self.start(server, command));
-                Some((server, asked?.ok()?))
-            });
-            let Some((leader, start)) = accepted else {
+            let Some((leader, start)) = self.offer(&mut server, command) else {
                 self.sleep(Duration::from_millis(50));
                 continue;
             };
@@ -143,6 +138,20 @@ impl Config {
             AGREE_LIMIT.as_secs(),
             count(attempts, "time")
         ))
+    }
+
+    /// Gives a command to one connected server after the other, from the one after `last` on, until one accepts.
+    #[track_caller]
+    fn offer(&self, last: &mut usize, command: &str) -> Option<(usize, Start)> {
+        for _ in self.all() {
+            *last = self.after(*last, 1);
+            if self.is_connected(*last) {
+                if let Ok(start) = self.start(*last, command) {
+                    return Some((*last, start));
+                }
+            }
+        }
+        None
     }
 
     /// Looks whether the term has settled, once all servers have applied `index`.
