@@ -91,14 +91,12 @@ impl Matching<'_, '_> {
     fn try_each(&mut self, blocks: &mut [Block<'_>], open: Open) -> Found {
         for candidate in open.candidates {
             let layer = &mut blocks[open.block].layers[open.layer];
-            let text_of = std::mem::replace(&mut layer.write, candidate);
-            layer.is_repeated = false;
+            (layer.write, layer.is_repeated) = (candidate, false);
             self.used.insert(candidate);
             let found = self.settle(blocks);
             self.used.remove(&candidate);
-            let layer = &mut blocks[open.block].layers[open.layer];
-            layer.write = text_of;
-            layer.is_repeated = true;
+            // Whichever write stands there, its text is the same.
+            blocks[open.block].layers[open.layer].is_repeated = true;
             if !matches!(found, Found::None) {
                 return found;
             }
