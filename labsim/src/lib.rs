@@ -52,7 +52,8 @@
 //! **Interposition.** Programs reach the kernel through functions of the C library, and a definition in the
 //! executable hides libc's. This crate defines `syscall` (futexes, random bytes), `clock_gettime`, `nanosleep`,
 //! `clock_nanosleep`, `sched_yield`, `getrandom`, `pthread_create`, `pthread_join`, `pthread_detach`,
-//! `pthread_setname_np`, `pthread_getattr_np`, `sigaltstack`, `__cxa_thread_atexit_impl`, `dl_iterate_phdr`,
+//! `pthread_setname_np`, `pthread_getattr_np`, `pthread_key_create`, `pthread_key_delete`, `sigaltstack`,
+//! `__cxa_thread_atexit_impl`, `dl_iterate_phdr`,
 //! `sched_getaffinity`, `socket`, `epoll_create1` and `read`. For threads of a run each does the virtual thing; for
 //! all others, and in programs that never start a run, what libc does. Nothing is linked into a program that does
 //! not use the crate.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::raw::{self, real, with_errno};
 use super::runtime::Inside;
 use super::scheduler::{Nanos, Waiting};
-use super::thread::{ExitCall, Thread};
+use super::thread::Thread;
 
 /// How many processors a run has: the same everywhere, or a thread pool's size would change the schedule.
 const PROCESSORS: usize = 4;
@@ -197,39 +197,6 @@ pub(super) extern "C" fn sched_yield() -> c_int {
 pub(super) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: usize, flags: u32) -> isize {
     // SAFETY: the caller's arguments, passed on.
     unsafe { syscall(libc::SYS_getrandom, buffer as usize, length, flags as usize, 0, 0, 0) as isize }
-}
-
-/// Thread-local destructors are part of the program, so they run as part of the run: the runtime calls them
-/// before it calls the thread ended. libc would call them when the run has gone on.
-///
-/// # Safety
-/// As in libc.
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn __cxa_thread_atexit_impl(
-    function: unsafe extern "C" fn(*mut c_void),
-    argument: *mut c_void,
-    object: *mut c_void,
-) -> c_int {
-    type Function = unsafe extern "C" fn(*mut c_void);
-    if let Some(thread) = Thread::current() {
-        let was_inside = thread.inside.replace(true);
-        thread.exit_calls.borrow_mut().push((function, argument));
-        thread.inside.set(was_inside);
-        return 0;
-    }
-    let real =
-        real!(__cxa_thread_atexit_impl: unsafe extern "C" fn(Function, *mut c_void, *mut c_void) -> c_int);
-    // SAFETY: the caller's arguments, passed on.
-    unsafe { real(function, argument, object) }
-}
-
-/// Calls the destructors of the calling thread, the last registered first; they may register more.
-pub(super) fn run_exit_calls(thread: &Thread) {
-    let pop = || -> Option<ExitCall> { thread.exit_calls.borrow_mut().pop() };
-    while let Some((function, argument)) = pop() {
-        // SAFETY: registered to be called once, with this argument, on this thread, at its end.
-        unsafe { function(argument) };
-    }
 }
 
 type PhdrCallback = unsafe extern "C" fn(*mut libc::dl_phdr_info, usize, *mut c_void) -> c_int;

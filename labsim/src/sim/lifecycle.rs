@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use super::handover::Kind;
-use super::interpose::run_exit_calls;
+use super::locals::run_destructors;
 use super::raw::{self, real};
 use super::runtime::{Inside, Runtime};
 use super::scheduler::{State, ThreadId, Waiting};
@@ -143,7 +143,7 @@ extern "C" fn begin(boot: *mut c_void) -> *mut c_void {
     drop(inside);
 
     let result = start(argument);
-    run_exit_calls(thread);
+    run_destructors(thread);
 
     thread.inside.set(true);
     let inside = Inside { thread };

@@ -7,6 +7,7 @@ mod diagnosis;
 mod handover;
 mod interpose;
 mod lifecycle;
+mod locals;
 mod policy;
 mod raw;
 mod rng;
