@@ -116,13 +116,15 @@
 //!
 //! # What it costs
 //!
-//! On one core of a small virtual machine, release build: a switch 0.13 us (sleep), 0.16 us (condition variable),
-//! 0.23 us (rendezvous channel); with futexes 3 to 13 us. Starting and joining a thread some 50 us, as without
-//! simulation. A process with an empty run 2 ms. An allocation with its release 14 ns. `cargo bench -p labsim`.
+//! CPU time on a small virtual machine, release build: a switch 0.14 us (sleep, park, condition variable), 0.19 us
+//! (rendezvous channel); with futexes 3 to 6 us. Starting and joining a thread 0.1 ms, of which the kernel has most
+//! and takes 0.07 ms without simulation. A process with an empty run 2 ms (real time). An allocation with its
+//! release 13 ns. `cargo bench -p labsim` measures all of it.
 //!
 //! # Not yet
 //!
 //! - Who *holds* a lock is not known: locks do not say. A deadlock shows where each thread waits.
+//! - Preemption at the taking of a free lock: only where the program or its harness calls [`preemption_point`].
 //! - aarch64 (the futex hand-over would do; the system calls are written for x86_64).
 
 #[cfg(not(simulated))]
