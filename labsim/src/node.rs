@@ -52,7 +52,7 @@ impl Node {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        sim::spawn_on(self.id, || Builder::new().name(name).spawn(f))
+        self.visit(|| Builder::new().name(name).spawn(f))
     }
 
     /// Stops the node's threads for good, as a power cut: nothing is unwound, no destructor runs, locks stay
@@ -78,6 +78,12 @@ impl Node {
     /// have begun end when they would have.
     pub fn set_clock(&self, wall_offset_ns: i64, drift_ppm: i64) {
         self.with(|id| sim::set_node_clock(id, wall_offset_ns, drift_ppm));
+    }
+
+    /// Calls `f` on the calling thread as if that were one of the node's: what it starts belongs to the node, and
+    /// it reads the node's clock. It is not stopped when the node is.
+    pub fn visit<T>(&self, f: impl FnOnce() -> T) -> T {
+        sim::visit(self.id, f)
     }
 
     /// Names of the node's threads that have neither ended nor been stopped by a crash, `#` and a number for those

@@ -61,6 +61,10 @@ pub(crate) fn now() -> Option<Duration> {
     None
 }
 
+pub(crate) fn eprint(text: &str) {
+    eprint!("{text}");
+}
+
 pub(crate) fn trace_event(_value: u64) {}
 
 pub(crate) fn preemption_point() {}
@@ -73,8 +77,8 @@ pub(crate) fn current_node() -> Option<(u32, String)> {
     None
 }
 
-pub(crate) fn spawn_on<T>(_node: u32, spawn: impl FnOnce() -> T) -> T {
-    spawn()
+pub(crate) fn visit<T>(_node: u32, f: impl FnOnce() -> T) -> T {
+    f()
 }
 
 pub(crate) fn crash_node(_node: u32) {}

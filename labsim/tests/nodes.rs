@@ -47,6 +47,35 @@ fn threads_belong_to_the_node_that_started_them() {
 }
 
 #[test]
+fn a_visitor_acts_for_the_node_and_survives_it() {
+    Test::new("a_visitor_acts_for_the_node_and_survives_it").runs(8).run(|_: Run| {
+        let name = || node::current().map(|node| node.name().to_owned());
+        let a = Node::new("a");
+        let started = a.visit(|| thread::spawn(name)).join().unwrap();
+        assert_eq!((started.as_deref(), name()), (Some("a"), None));
+        // Also when it leaves by unwinding.
+        let unwound = std::panic::catch_unwind(|| a.visit(|| std::panic::resume_unwind(Box::new(()))));
+        assert_eq!((unwound.is_err(), name()), (true, None));
+
+        let of_a = counter(&a);
+        thread::sleep(ms(5));
+        assert_eq!(a.alive(), ["counter"]);
+        let (crashed, seen) = (a.clone(), Arc::clone(&of_a));
+        thread::spawn(move || {
+            thread::sleep(ms(10));
+            crashed.crash_hard();
+        });
+        let before = a.visit(|| {
+            thread::sleep(ms(50));
+            seen.load(Ordering::Relaxed)
+        });
+        thread::sleep(ms(50));
+        assert!(before > 1 && of_a.load(Ordering::Relaxed) == before, "the node is gone, its visitor is not");
+        String::new()
+    });
+}
+
+#[test]
 fn a_crashed_node_stops_for_good_and_the_others_go_on() {
     Test::new("a_crashed_node_stops_for_good_and_the_others_go_on").runs(8).run(|_: Run| {
         let (a, b) = (Node::new("a"), Node::new("b"));

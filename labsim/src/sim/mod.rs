@@ -23,6 +23,6 @@ mod watchdog;
 pub use alloc::Alloc;
 pub(crate) use run::{debugged, run, unsupported};
 pub(crate) use scope::{
-    Scope, add_node, alive_on, crash_node, current_node, freeze_node, is_simulated, now, preemption_point,
-    set_node_clock, spawn_on, thaw_node, trace_event,
+    Scope, add_node, alive_on, crash_node, current_node, eprint, freeze_node, is_simulated, now,
+    preemption_point, set_node_clock, thaw_node, trace_event, visit,
 };

@@ -160,8 +160,14 @@ impl Inside {
         self.scheduler().thread(self.thread.id).node
     }
 
-    fn clean(&self) -> bool {
+    /// Whether the turn may be taken away here.
+    fn preemptible(&self) -> bool {
         self.thread.preemptible()
+    }
+
+    /// Whether a crash or freeze of the thread's node may stop it here.
+    fn clean(&self) -> bool {
+        self.preemptible() && self.thread.visits.get() == 0
     }
 
     /// Gives up the turn until woken; true if the deadline passed first.
@@ -194,7 +200,7 @@ impl Inside {
         let polls = self.thread.polls.get();
         if polls < FREE_READS {
             self.thread.polls.set(polls + 1);
-        } else if polls % 8 == 0 && self.clean() {
+        } else if polls % 8 == 0 && self.preemptible() {
             self.give_way();
         } else {
             self.charge_poll();
@@ -210,7 +216,7 @@ impl Inside {
 
     /// A point at which the schedule may prefer another thread.
     pub(crate) fn offer(&self) {
-        if self.clean() && self.scheduler().gives_way(self.thread.id, Points::Sync) {
+        if self.preemptible() && self.scheduler().gives_way(self.thread.id, Points::Sync) {
             self.preempt();
         }
     }
@@ -219,7 +225,7 @@ impl Inside {
     #[cold]
     pub(super) fn offer_at_allocation(&self) {
         let runtime = self.runtime();
-        if !self.clean() {
+        if !self.preemptible() {
             runtime.countdown.set(1);
             return;
         }

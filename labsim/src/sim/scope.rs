@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use super::raw;
 use super::runtime::Inside;
 use super::scheduler::{NodeId, State, ThreadId};
 use super::thread::Thread;
@@ -48,6 +49,21 @@ pub(crate) fn now() -> Option<Duration> {
     Inside::enter().map(|inside| Duration::from_nanos(inside.scheduler().now()))
 }
 
+pub(crate) fn eprint(text: &str) {
+    let Some(_inside) = Inside::enter() else { return eprint!("{text}") };
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let args = [libc::STDERR_FILENO as usize, rest.as_ptr() as usize, rest.len(), 0, 0, 0];
+        // SAFETY: reads what is left of the text.
+        match unsafe { raw::syscall(libc::SYS_write, args) } {
+            written @ 1.. => rest = &rest[written as usize..],
+            error if error == -libc::EINTR as isize => {}
+            // Nobody is left to be told.
+            _ => return,
+        }
+    }
+}
+
 pub(crate) fn trace_event(value: u64) {
     if let Some(inside) = Inside::enter() {
         inside.scheduler().trace.event(value);
@@ -71,21 +87,29 @@ pub(crate) fn current_node() -> Option<(u32, String)> {
     (node.0 != 0).then(|| (node.0, inside.scheduler().node(node).name.clone()))
 }
 
-/// Runs `spawn` with the calling thread counted to `node`, so that the thread it starts belongs there.
-pub(crate) fn spawn_on<T>(node: u32, spawn: impl FnOnce() -> T) -> T {
-    let Some(thread) = Thread::current() else { return spawn() };
-    let set = |node| {
-        Inside::enter()
-            .map(|inside| inside.scheduler().move_to(thread.id, NodeId(node)))
-            .map_or(0, |old| old.0)
-    };
-    // Shielded, or the thread might be stopped with the node it only visits.
-    let shield = Scope::shield();
-    let old = set(node);
-    let result = spawn();
-    set(old);
-    drop(shield);
-    result
+/// Runs `f` with the calling thread counted to `node`. The thread is not stopped with the node it only visits.
+pub(crate) fn visit<T>(node: u32, f: impl FnOnce() -> T) -> T {
+    /// Where the thread belongs.
+    struct Visit(NodeId);
+    impl Visit {
+        fn enter(node: NodeId) -> Option<Visit> {
+            let inside = Inside::enter()?;
+            let thread = inside.thread;
+            thread.visits.set(thread.visits.get() + 1);
+            Some(Visit(inside.scheduler().move_to(thread.id, node)))
+        }
+    }
+    impl Drop for Visit {
+        fn drop(&mut self) {
+            let Some(inside) = Inside::enter() else { return };
+            let thread = inside.thread;
+            inside.scheduler().move_to(thread.id, self.0);
+            thread.visits.set(thread.visits.get() - 1);
+            inside.unshielded();
+        }
+    }
+    let _visit = Visit::enter(NodeId(node));
+    f()
 }
 
 /// Stops the node's threads for good; the calling thread too, if it is one of them.

@@ -23,6 +23,8 @@ pub(crate) struct Thread {
     pub(super) shield: Cell<u32>,
     /// Depth of scopes that only observe: see [`observe`](crate::observe).
     pub(super) quiet: Cell<u32>,
+    /// Depth of visits to nodes; the thread is not stopped with the node it visits.
+    pub(super) visits: Cell<u32>,
     /// The standard library is registering the thread's stack, under a spin lock: see `pthread_getattr_np`.
     pub(super) registering: Cell<bool>,
     /// Clock reads and yields since the thread last waited.
@@ -55,6 +57,7 @@ impl Thread {
             inside: Cell::new(false),
             shield: Cell::new(0),
             quiet: Cell::new(0),
+            visits: Cell::new(0),
             registering: Cell::new(false),
             polls: Cell::new(0),
             exit_calls: RefCell::new(Vec::new()),
