@@ -179,6 +179,17 @@ pub fn is_simulated() -> bool {
     sim::is_simulated()
 }
 
+/// Ends the run as a failure that is shown in the words of `report` and no others. To be called on the first thread.
+pub fn fail(report: String) -> ! {
+    std::panic::resume_unwind(Box::new(report::Told(report)))
+}
+
+/// Prints `text` to standard error as an observer does: whatever lock a thread of the run holds in the midst of
+/// printing, this does not wait for it. Outside a run as `eprint!`.
+pub fn eprint(text: &str) {
+    sim::eprint(text);
+}
+
 /// Time since the start of the run; outside one, since the first call in the process. Reading it costs nothing.
 pub fn now() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();

@@ -3,11 +3,12 @@
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::options::Options;
-use crate::report::{Failure, PanicNote, Report, ThreadDump};
+use crate::report::{Failure, PanicNote, Report, ThreadDump, told};
 
 /// As [`crate::run`], but nothing is simulated. Of the limits only the one of real time is kept.
 pub(crate) fn run<R, F>(options: &Options, f: F) -> Report<R>
@@ -15,6 +16,9 @@ where
     R: Send + 'static,
     F: FnOnce() -> R + Send + 'static,
 {
+    // One run at a time, as with simulated ones: they would take each other's processor time.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let start = Instant::now();
     let (sender, receiver) = mpsc::channel();
     let body = move || {
@@ -25,7 +29,9 @@ where
     }
     let result = match receiver.recv_timeout(options.wall_max) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(payload)) => Err(Failure::Panicked(note(&*payload, start.elapsed()))),
+        Ok(Err(payload)) => {
+            Err(told(&*payload).unwrap_or_else(|| Failure::Panicked(note(&*payload, start.elapsed()))))
+        }
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
             let dump =
                 ThreadDump { name: "main".into(), state: "has not ended".into(), ..Default::default() };

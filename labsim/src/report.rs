@@ -1,5 +1,6 @@
 //! What a run gives back.
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -63,9 +64,19 @@ pub(crate) struct RecordedStep {
     pub(crate) hash: u64,
 }
 
+/// With what [`fail`](crate::fail) unwinds.
+pub(crate) struct Told(pub(crate) String);
+
+/// The failure of a first thread that unwound with this payload, if it was told.
+pub(crate) fn told(payload: &(dyn Any + Send)) -> Option<Failure> {
+    payload.downcast_ref::<Told>().map(|told| Failure::Reported(told.0.clone()))
+}
+
 /// Why a run ended before its closure returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
+    /// The first thread called [`fail`](crate::fail) with this text.
+    Reported(String),
     /// The first thread panicked, or, with `end_on_panic`, any thread.
     Panicked(PanicNote),
     /// Every thread waits and no timer is armed.
@@ -85,6 +96,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Failure::Reported(text) => f.write_str(text),
             Failure::Panicked(note) => write!(f, "{note}"),
             Failure::Deadlock(threads) => {
                 writeln!(f, "deadlock: every thread waits and no timer is armed")?;

@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::panic::resume_unwind;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::build_id::build_id;
 use crate::env::Knobs;
 use crate::options::Options;
-use crate::report::Report;
+use crate::report::{Failure, Report};
 #[cfg(target_os = "linux")]
 use crate::seeds::Seeds;
 use crate::wire::Finished;
@@ -118,7 +119,7 @@ impl Test {
             if finished.ok {
                 success(&name, seed, 1, &finished)
             } else {
-                failure(&name, seed, &finished.text)
+                failure(&name, seed, real, &finished.text)
             }
         );
         if !finished.ok {
@@ -169,11 +170,26 @@ fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: b
     let Some(shown) = failed.or(outcomes.first()) else { return };
     print!("{}", shown.output);
     match &shown.result {
-        Ok(finished) => println!("{}", success(name, shown.seed, runs, finished)),
+        Ok(finished) => {
+            println!("{}", success(name, shown.seed, runs, finished));
+            show_warnings(outcomes.iter().map(|outcome| outcome.output.as_str()));
+        }
         Err(text) => {
-            println!("{}", failure(name, shown.seed, text));
+            println!("{}", failure(name, shown.seed, real, text));
             fail("");
         }
+    }
+}
+
+/// Shows, past the test harness, which shows what a passing test prints to nobody, the lines that begin with
+/// `warning: `, each once.
+#[cfg(target_os = "linux")]
+fn show_warnings<'a>(outputs: impl Iterator<Item = &'a str>) {
+    let warnings: BTreeSet<&str> =
+        outputs.flat_map(str::lines).filter(|line| line.starts_with("warning: ")).collect();
+    for warning in warnings {
+        // Nobody is left to be told of an error here.
+        let _ = writeln!(std::io::stderr(), "{warning}");
     }
 }
 
@@ -192,7 +208,8 @@ fn finished(report: Report<String>) -> Finished {
         Ok(summary) => text += summary,
         Err(failure) => {
             // A panic that came first is the likelier cause.
-            if let Some(first) = report.panics.first() {
+            let told = matches!(failure, Failure::Reported(_));
+            if let Some(first) = report.panics.first().filter(|_| !told) {
                 if !failure.to_string().starts_with(&first.to_string()) {
                     let _ = writeln!(text, "first, {first}\nthen, ");
                 }
@@ -231,10 +248,16 @@ fn success(name: &str, seed: u64, runs: u32, finished: &Finished) -> String {
     }
 }
 
-fn failure(name: &str, seed: u64, text: &str) -> String {
+fn failure(name: &str, seed: u64, real: bool, text: &str) -> String {
     let package = std::env::var("CARGO_PKG_NAME").map(|name| format!(" -p {name}")).unwrap_or_default();
+    let (time, doubt) = if real {
+        ("LAB_TIME=real ", " (in real time the system orders the threads: it may not come back)")
+    } else {
+        ("", "")
+    };
     format!(
-        "{name}: FAILED with seed {seed}\n{}\nto see it again:\n  LAB_SEED={seed}@{} cargo test{package} -- --exact {name}\n",
+        "{name}: FAILED with seed {seed}\n{}\nto see it again{doubt}:\n  {time}LAB_SEED={seed}@{} cargo \
+         test{package} -- --exact {name}\n",
         text.trim_end(),
         build_id()
     )

@@ -106,6 +106,51 @@ fn every_way_to_die_is_named() {
 }
 
 #[test]
+fn bad_told() {
+    bad("bad_told", |run| {
+        let _ = thread::spawn(|| panic!("a symptom")).join();
+        labsim::fail(format!("the whole report; simulated: {}", run.simulated))
+    });
+}
+
+#[test]
+fn a_run_that_is_told_to_fail_is_shown_in_those_words() {
+    let says =
+        ["bad_told: FAILED with seed 3\nthe whole report; simulated: true\nto see it again:\n  LAB_SEED=3@"];
+    fails_saying("bad_told", &[("LAB_SEED", "3")], &says);
+    let says =
+        ["simulated: false\nto see it again (in real time", "not come back):\n  LAB_TIME=real LAB_SEED=3@"];
+    fails_saying("bad_told", &[("LAB_SEED", "3"), ("LAB_TIME", "real")], &says);
+}
+
+/// Prints a line from within another line, which a lock would not allow.
+#[test]
+fn warns_in_the_midst_of_printing() {
+    struct Nested;
+    impl std::fmt::Display for Nested {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let observer = thread::spawn(|| labsim::observe(|| labsim::eprint("warning: careful\n")));
+            observer.join().map_err(|_| std::fmt::Error)?;
+            f.write_str("hidden")
+        }
+    }
+    Test::new("warns_in_the_midst_of_printing").runs(2).run(|_| {
+        eprintln!("{Nested}");
+        String::new()
+    });
+}
+
+#[test]
+fn warnings_are_shown_though_the_test_passes() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (passed, text) = run(&["--exact", "warns_in_the_midst_of_printing"]);
+    assert!(passed && text == "warning: careful\n", "{text}");
+}
+
+#[test]
 fn bad_above_ten() {
     bad("bad_above_ten", |run| assert!(run.seed <= 110, "seed {} is above 110", run.seed));
 }

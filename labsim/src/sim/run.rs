@@ -16,7 +16,7 @@ use super::thread::Thread;
 use super::watchdog::{Watch, watch};
 use super::{alloc, diagnosis};
 use crate::options::{Handover, Options};
-use crate::report::{Failure, PanicNote, RecordedStep, Report, ThreadDump};
+use crate::report::{Failure, PanicNote, RecordedStep, Report, ThreadDump, told};
 
 /// Why this process cannot simulate, if it cannot.
 pub(crate) fn unsupported() -> Option<&'static str> {
@@ -42,10 +42,11 @@ where
     let first = thread::Builder::new().name("main".into()).spawn(move || {
         let result = panic::catch_unwind(AssertUnwindSafe(f));
         if let Some(inside) = Inside::enter() {
-            if result.is_err() {
+            let returned = result.is_ok();
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            if !returned {
                 inside.end_in_panic();
             }
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = result.ok();
             inside.end(Ending::Returned);
         }
     });
@@ -57,7 +58,11 @@ where
         Watch::Over => returned.lock().unwrap_or_else(PoisonError::into_inner).take(),
         Watch::Busy(..) | Watch::OutOfTime(..) => None,
     };
-    let result = value.ok_or_else(|| failure(runtime, options, watch));
+    let result = match value {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(payload)) => Err(told(&*payload).unwrap_or_else(|| failure(runtime, options, watch))),
+        None => Err(failure(runtime, options, watch)),
+    };
     report(runtime, options, result)
 }
 
@@ -139,7 +144,8 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
     // The first thread is alive by construction.
     let others = alive(runtime).into_iter().filter(|id| *id != ThreadId(0));
     let alive = others.map(|id| diagnosis::dump(runtime, id, None)).collect();
-    let stuck = if matches!(result, Err(Failure::Panicked(_))) { at_lock(runtime) } else { Vec::new() };
+    let panicked = matches!(result, Err(Failure::Panicked(_) | Failure::Reported(_)));
+    let stuck = if panicked { at_lock(runtime) } else { Vec::new() };
     let count = if options.record { runtime.threads.borrow().len() } else { 0 };
     let names = (0..count as u32).map(|id| runtime.name_of(ThreadId(id))).collect();
     let mut scheduler = runtime.scheduler.borrow_mut();
