@@ -28,7 +28,7 @@ impl Applier {
         messages: Receiver<ApplyMsg>,
         applied: impl Fn(u64) + Send + 'static,
     ) -> Applier {
-        let begun = record.lock().begin(incarnation.server(), snapshot);
+        let begun = labsim::no_preempt(|| record.lock().begin(incarnation.server(), snapshot));
         if let Err(objection) = begun {
             incarnation.run().fail_server(incarnation, objection);
         }
@@ -64,16 +64,14 @@ fn take(
         };
         log::debug!("applies {message:?}");
         // Whether this life still counts is decided under the record's lock.
-        let result = {
+        let result = labsim::no_preempt(|| {
             let mut record = record.lock();
-            if !incarnation.is_alive() {
-                return;
-            }
-            record.apply(incarnation.server(), &message)
-        };
-        if let Err(objection) = result {
-            incarnation.run().fail_server(incarnation, objection);
-            return;
+            incarnation.is_alive().then(|| record.apply(incarnation.server(), &message))
+        });
+        match result {
+            Some(Ok(())) => {}
+            Some(Err(objection)) => return incarnation.run().fail_server(incarnation, objection),
+            None => return,
         }
         incarnation.run().notify();
         if let ApplyMsg::Command { index, .. } = message {

@@ -58,6 +58,7 @@ pub fn panic_message(f: impl FnOnce()) -> Option<String> {
 
 /// Lets panics of a run's threads fail the run. All others go on to the hook that was there before.
 pub(crate) fn install_hook() {
+    // Before the first run: the simulation's own hook, which lets it pass as an observer, comes around this one.
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let previous = panic::take_hook();

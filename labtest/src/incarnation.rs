@@ -1,9 +1,10 @@
 //! The life of a server between two crashes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use labrpc::Spawn;
+use labsim::node::Node;
 
 use crate::run::Run;
 use crate::threads;
@@ -12,12 +13,17 @@ use crate::threads;
 pub struct Incarnation {
     run: Run,
     server: usize,
-    alive: AtomicBool,
+    /// What its threads belong to. In real time only a name.
+    node: Node,
+    died: OnceLock<Instant>,
 }
 
 impl Incarnation {
     pub(crate) fn new(run: &Run, server: usize) -> Arc<Incarnation> {
-        Arc::new(Incarnation { run: run.clone(), server, alive: AtomicBool::new(true) })
+        let node = Node::new(&format!("server {server}"));
+        let incarnation = Arc::new(Incarnation { run: run.clone(), server, node, died: OnceLock::new() });
+        run.progress(|progress| progress.incarnations.push(incarnation.clone()));
+        incarnation
     }
 
     /// The server's number, from 0.
@@ -27,11 +33,20 @@ impl Incarnation {
 
     /// Whether it has not been killed yet.
     pub fn is_alive(&self) -> bool {
-        self.alive.load(Ordering::SeqCst)
+        self.died.get().is_none()
     }
 
     pub(crate) fn die(&self) {
-        self.alive.store(false, Ordering::SeqCst);
+        self.died.get_or_init(Instant::now);
+    }
+
+    /// When it was killed, if it was.
+    pub(crate) fn died(&self) -> Option<Instant> {
+        self.died.get().copied()
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
     }
 
     /// Runs `f` on a new thread of this server.

@@ -3,11 +3,12 @@
 //!
 //! A test is an ordinary `#[test]` function that calls [`run`]:
 //!
-//! - its body runs on a thread of its own, within a time limit;
+//! - its body runs in virtual time, once for each of several seeds, each time in a process of its own; all
+//!   randomness, the order of the threads included, comes from the seed, which the report names. (`LAB_TIME=real`,
+//!   and systems without virtual time: the wall clock and the system's scheduling.)
+//! - it runs on a thread of its own, within a time limit;
 //! - the first failed check or panic, in whichever thread, ends the run at once: every wait of the harness
-//!   unwinds, and the test's report tells that failure and not a later symptom of it;
-//! - all randomness of harness and network comes from one seed, which the report names. Time is real here, so
-//!   the system's scheduling is not drawn from it.
+//!   unwinds, and the test's report tells that failure and not a later symptom of it.
 //!
 //! | type | what it is |
 //! |---|---|
@@ -24,7 +25,6 @@
 mod applied;
 mod applier;
 mod cluster;
-mod env;
 mod failure;
 mod incarnation;
 mod logger;
@@ -41,6 +41,8 @@ pub use applier::Applier;
 pub use cluster::{Cluster, Node, Seat};
 pub use failure::panic_message;
 pub use incarnation::Incarnation;
+/// The allocator that a suite installs, so that in virtual time addresses are the same in each run of a seed.
+pub use labsim::Alloc;
 pub use name::TestName;
 pub use run::{Run, Subject, Task};
 pub use runner::{run, run_named};

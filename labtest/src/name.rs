@@ -23,6 +23,11 @@ impl TestName {
         TestName { path }
     }
 
+    /// The name by which the test runner knows the function: with its modules, without its crate.
+    pub(crate) fn full(&self) -> &'static str {
+        self.path.split_once("::").map_or(self.path, |(_, inner)| inner)
+    }
+
     /// The function's name without its modules: `basic_agree_2B`.
     pub fn short(&self) -> &'static str {
         self.path.rsplit("::").next().unwrap_or(self.path)
@@ -51,6 +56,7 @@ mod tests {
     #[test]
     fn modules_and_nested_closures_are_stripped() {
         let name = TestName::from_type_name("suite::lab::basic_agree::{{closure}}::{{closure}}");
+        assert_eq!((name.full(), name.short()), ("lab::basic_agree", "basic_agree"));
         assert_eq!(name.to_string(), "basic_agree");
     }
 }

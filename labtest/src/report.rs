@@ -1,19 +1,22 @@
-//! What a test says at its end: one line if it passed, a report if it failed.
+//! What a test says at its end: a few words if it passed, a report if it failed.
 
 use std::fmt::Write;
-use std::time::Instant;
 
-use crate::run::{Progress, Run};
+use crate::run::{Phase, Progress, Run};
 use crate::text::seconds;
 
-/// `basic_agree_2B passed: 0.9 s, 3 peers, 84 RPCs, 9,120 bytes, index 3, seed=7`
-pub(crate) fn success(run: &Run, progress: &Progress) -> String {
-    let mut line = format!("{} passed: {:.1} s", run.shared.name, progress.took.as_secs_f64());
-    for summary in &progress.summary {
-        write!(line, ", {summary}").expect("writing to a string");
-    }
-    write!(line, ", seed={}", run.shared.seed).expect("writing to a string");
-    line
+/// What a run that passed is said to have done: `3 peers, 84 RPCs, 9,120 bytes, index 3`.
+pub(crate) fn summary(run: &Run) -> String {
+    run.progress(|progress| progress.summary.join(", "))
+}
+
+/// What is known of a run that was ended from outside, without waiting for anything of it.
+pub(crate) fn remains(run: &Run) -> Option<String> {
+    let progress = run.shared.progress.try_lock()?;
+    let mut out = String::new();
+    write_phases(&mut out, &progress.phases.iter().collect::<Vec<_>>()).ok()?;
+    write_calls(&mut out, &progress).ok()?;
+    Some(out)
 }
 
 /// The report of a failed run: the failure first, then what led to it.
@@ -21,12 +24,12 @@ pub(crate) fn failure(run: &Run) -> String {
     let subjects = run.shared.progress.lock().subjects.clone();
     // Asked without the lock: a subject may look at the run.
     let about: Vec<String> = subjects.iter().map(|subject| subject.report()).collect();
-    let progress = run.shared.progress.lock();
-    render(run, &progress, &about).expect("writing to a string")
+    // As an observer: a backtrace makes the report longer, and must not make the run another.
+    labsim::observe(|| render(run, &run.shared.progress.lock(), &about)).expect("writing to a string")
 }
 
 fn render(run: &Run, progress: &Progress, about: &[String]) -> Result<String, std::fmt::Error> {
-    let (name, seed) = (run.shared.name, run.shared.seed);
+    let name = run.shared.name;
     let mut out = String::new();
     let failure = progress.failure.as_ref();
     let at = failure.map_or_else(|| run.elapsed(), |failure| failure.at);
@@ -40,37 +43,43 @@ fn render(run: &Run, progress: &Progress, about: &[String]) -> Result<String, st
     if let Some(failure) = failure {
         writeln!(out, "{failure}")?;
     }
-    if !phases.is_empty() {
-        writeln!(out, "\nphases:")?;
-        // Of a long test the last phases tell the most.
-        const SHOWN: usize = 20;
-        let hidden = phases.len().saturating_sub(SHOWN);
-        if hidden > 0 {
-            writeln!(out, "  ({hidden} earlier ones are not shown)")?;
-        }
-        for phase in &phases[hidden..] {
-            writeln!(out, "  {:>9}  {}", seconds(phase.at), phase.title)?;
-        }
-    }
+    write_phases(&mut out, &phases)?;
     for about in about {
         write!(out, "\n{about}")?;
     }
-    if !progress.calls.is_empty() {
-        writeln!(out, "\ncalls into servers that have not returned:")?;
-        let now = Instant::now();
-        for call in &progress.calls {
-            writeln!(out, "  {} of server {}, for {}", call.what, call.server, seconds(now - call.since))?;
-        }
-    }
-    writeln!(
-        out,
-        "\nTo run it with the same seed (in real time the threads' order is the system's, so it may not"
-    )?;
-    writeln!(out, "reproduce):\n  LAB_SEED={seed} cargo test {name}")?;
+    write_calls(&mut out, progress)?;
     if let Some(backtrace) = failure.and_then(|failure| failure.backtrace.as_ref()) {
         write!(out, "\nbacktrace:\n{}", trimmed(&backtrace.to_string()))?;
     }
     Ok(out)
+}
+
+fn write_phases(out: &mut String, phases: &[&Phase]) -> std::fmt::Result {
+    if phases.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nphases:")?;
+    // Of a long test the last phases tell the most.
+    const SHOWN: usize = 20;
+    let hidden = phases.len().saturating_sub(SHOWN);
+    if hidden > 0 {
+        writeln!(out, "  ({hidden} earlier ones are not shown)")?;
+    }
+    for phase in &phases[hidden..] {
+        writeln!(out, "  {:>9}  {}", seconds(phase.at), phase.title)?;
+    }
+    Ok(())
+}
+
+fn write_calls(out: &mut String, progress: &Progress) -> std::fmt::Result {
+    if progress.calls.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\ncalls into servers that have not returned:")?;
+    for call in &progress.calls {
+        writeln!(out, "  {} of server {}, since {}", call.what, call.server, seconds(call.since))?;
+    }
+    Ok(())
 }
 
 /// Of a backtrace as the standard library writes it, what a student may have written: between the marks that

@@ -5,7 +5,6 @@
 //! wait for.
 
 use std::fmt;
-use std::io::Write;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::sync::{Arc, OnceLock};
@@ -18,7 +17,7 @@ use rand::rngs::StdRng;
 use crate::failure::Failure;
 use crate::incarnation::Incarnation;
 use crate::name::TestName;
-use crate::threads;
+use crate::{text, threads};
 
 /// How long things may take.
 #[derive(Clone, Copy)]
@@ -67,9 +66,9 @@ pub(crate) struct Progress {
     pub(crate) subjects: Vec<Arc<dyn Subject>>,
     /// What the subjects say about a run that passed.
     pub(crate) summary: Vec<String>,
-    /// How long the body took, measured when it ended.
-    pub(crate) took: Duration,
-    /// Which thread numbers were given out while a server's incarnation was being made.
+    /// All there ever were, oldest first.
+    pub(crate) incarnations: Vec<Arc<Incarnation>>,
+    /// In real time: which thread numbers were given out while a server's incarnation was being made.
     pub(crate) births: Vec<(Range<u64>, Arc<Incarnation>)>,
 }
 
@@ -86,7 +85,8 @@ pub(crate) struct Call {
     id: u64,
     pub(crate) server: usize,
     pub(crate) what: &'static str,
-    pub(crate) since: Instant,
+    /// Time of the run.
+    pub(crate) since: Duration,
 }
 
 impl Call {
@@ -111,6 +111,9 @@ pub trait Subject: Send + Sync {
     /// Ends all that is still running.
     fn shut_down(&self);
 }
+
+/// How long the threads of a killed server may take to end: a call to a server that cannot be reached takes up to 7 s.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// The payload that unwinds a harness thread whose run is over. No failure by itself.
 pub(crate) struct Over;
@@ -145,6 +148,11 @@ impl Run {
         StdRng::seed_from_u64(self.shared.seed ^ mixed)
     }
 
+    /// Looks at the progress, or changes it. A thread of a server is not stopped in the midst of that.
+    pub(crate) fn progress<T>(&self, f: impl FnOnce(&mut Progress) -> T) -> T {
+        labsim::no_preempt(|| f(&mut self.shared.progress.lock()))
+    }
+
     /// The time since the run began.
     pub fn elapsed(&self) -> Duration {
         self.shared.started.elapsed()
@@ -154,12 +162,21 @@ impl Run {
     pub fn phase(&self, title: impl Into<String>) {
         let phase = Phase { at: self.elapsed(), title: title.into() };
         log::info!("phase: {}", phase.title);
-        self.shared.progress.lock().phases.push(phase);
+        self.progress(|progress| progress.phases.push(phase));
     }
 
     /// Prints something that is suspicious but no failure.
     pub fn warn(&self, message: impl fmt::Display) {
         warn(format_args!("{}: {message}", self.shared.name));
+    }
+
+    /// Fails the run in virtual time. In real time, where a loaded machine may be at fault, prints a warning.
+    #[track_caller]
+    pub fn fail_if_virtual(&self, message: impl fmt::Display) {
+        if labsim::is_simulated() {
+            self.fail(message);
+        }
+        self.warn(message);
     }
 
     /// Fails the run with a message and the place of the caller.
@@ -242,13 +259,13 @@ impl Run {
 
     /// Tells those in [`wait_until`](Run::wait_until) that something they look at has changed.
     pub fn notify(&self) {
-        self.shared.progress.lock().epoch += 1;
+        self.progress(|progress| progress.epoch += 1);
         self.shared.changed.notify_all();
     }
 
     /// Unwinds the calling thread if the run is over; for loops that wait for nothing.
     pub fn check_on(&self) {
-        if self.shared.progress.lock().over {
+        if self.progress(|progress| progress.over) {
             unwind();
         }
     }
@@ -274,31 +291,50 @@ impl Run {
     /// Makes a call into the code of a server: should it panic, the panic is that server's; should it not
     /// return, the run fails and says so.
     pub fn calling<T>(&self, incarnation: &Arc<Incarnation>, what: &'static str, f: impl FnOnce() -> T) -> T {
-        let id = {
-            let mut progress = self.shared.progress.lock();
+        let (server, since) = (incarnation.server(), self.elapsed());
+        let id = self.progress(|progress| {
             progress.calls_made += 1;
             let id = progress.calls_made;
-            progress.calls.push(Call { id, server: incarnation.server(), what, since: Instant::now() });
+            progress.calls.push(Call { id, server, what, since });
             id
-        };
+        });
         let _made = CallMade { run: self, id };
         threads::acting_for(self, incarnation, f)
     }
 
+    /// The threads that servers still have 10 s after they were killed, or later: a line for each such server. In real
+    /// time nobody knows them.
+    pub fn overdue_threads(&self) -> Vec<String> {
+        let now = Instant::now();
+        let is_due = |it: &&Arc<Incarnation>| it.died().is_some_and(|died| now >= died + END_LIMIT);
+        let due: Vec<_> =
+            self.progress(|progress| progress.incarnations.iter().filter(is_due).cloned().collect());
+        let line = |it: Arc<Incarnation>| {
+            let threads = it.node().threads();
+            let died = text::seconds(it.died()?.saturating_duration_since(self.shared.started));
+            let count = text::count(threads.len(), "thread");
+            (!threads.is_empty()).then(|| {
+                format!("{}, killed at {died}, still has {count}: {}", it.node().name(), threads.join(", "))
+            })
+        };
+        due.into_iter().filter_map(line).collect()
+    }
+
     /// Puts a subject into the run's reports and lets the run end it.
     pub fn attach(&self, subject: Arc<dyn Subject>) {
-        self.shared.progress.lock().subjects.push(subject);
+        self.progress(|progress| progress.subjects.push(subject));
     }
 
     /// Makes `failure` the run's failure, unless it already has one or is over; then the failure is given back.
     pub(crate) fn record(&self, failure: Failure) -> Option<Failure> {
-        let mut progress = self.shared.progress.lock();
-        if progress.over {
-            return Some(failure);
-        }
-        progress.failure = Some(failure);
-        self.end(&mut progress);
-        None
+        self.progress(|progress| {
+            if progress.over {
+                return Some(failure);
+            }
+            progress.failure = Some(failure);
+            self.end(progress);
+            None
+        })
     }
 
     /// Ends every wait.
@@ -337,15 +373,13 @@ struct CallMade<'a> {
 
 impl Drop for CallMade<'_> {
     fn drop(&mut self) {
-        self.run.shared.progress.lock().calls.retain(|call| call.id != self.id);
+        self.run.progress(|progress| progress.calls.retain(|call| call.id != self.id));
     }
 }
 
-/// Prints a warning where it is seen even if the test passes: the test runner shows what a passing test
-/// prints with `eprintln!` to nobody.
+/// Prints a warning; what begins like this is shown even if the test passes.
 pub(crate) fn warn(message: impl fmt::Display) {
-    // Nobody is left to be told of an error here.
-    let _ = writeln!(std::io::stderr(), "warning: {message}");
+    labsim::observe(|| labsim::eprint(&format!("warning: {message}\n")));
 }
 
 fn unwind() -> ! {

@@ -2,26 +2,30 @@
 //! what happened.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::env::{self, Options};
 use crate::failure::{self, Failure};
 use crate::name::TestName;
-use crate::run::{self, Limits, Over, Progress, Run};
+use crate::run::{Limits, Over, Progress, Run};
 use crate::{logger, report, threads};
 
 /// The labs' limit for one test; and for a call, so long that whoever still holds a lock then will not let go.
 const LIMITS: Limits = Limits { test: Duration::from_secs(120), call: Duration::from_secs(10) };
 
+/// Real time for one run, unless `LAB_TIMEOUT` says otherwise: in real time the lab's own limit is to pass first.
+const WALL_MAX: Duration = Duration::from_secs(150);
+
+/// Seeds per test, unless `LAB_RUNS` or `LAB_SEED` say otherwise: as many as let a lab's suite pass in seconds.
+const RUNS: u32 = 4;
+
+/// The variables that the simulation does not read itself. `LAB_TIMELINE` concerns what this build does not have;
+/// naming it is no mistake.
+const VARIABLES: [&str; 2] = [logger::VARIABLE, "LAB_TIMELINE"];
+
 /// How long a failed test's body may take to unwind, and its servers to be killed, before they are abandoned.
 const MOMENT: Duration = Duration::from_secs(1);
-
-/// Tests in real time run one at a time, so that they do not take each other's processor time. (The lock of
-/// parking_lot is not poisoned by a test that fails.)
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The run whose threads' panics are failures.
 static ACTIVE: Mutex<Option<Run>> = Mutex::new(None);
@@ -43,89 +47,86 @@ static ACTIVE: Mutex<Option<Run>> = Mutex::new(None);
 ///
 /// # Panics
 ///
-/// If a check of the body fails, if any thread of the run panics, or if the time limit passes; with a full
-/// report as the message.
-pub fn run<F: Fn(&Run) + Send + Sync + 'static>(body: F) {
+/// If a check of the body fails, if any thread of the run panics, or if a limit passes; after printing a full
+/// report.
+pub fn run<F: FnOnce(&Run) + Send + 'static>(body: F) {
     run_named(TestName::of::<F>(), body);
 }
 
 /// As [`run`], for a wrapper whose closure is not the test's own.
-pub fn run_named(name: TestName, body: impl Fn(&Run) + Send + Sync + 'static) {
-    static WARNED: Once = Once::new();
-    let (options, warnings) = env::read().unwrap_or_else(|malformed| panic!("{malformed}"));
-    WARNED.call_once(|| warnings.iter().for_each(run::warn));
-    if let Err(report) = run_with(name, &options, body) {
-        eprintln!("\n{report}");
-        // The report is printed: unwind without the hook's second message.
-        panic::resume_unwind(Box::new(report));
-    }
+pub fn run_named(name: TestName, body: impl FnOnce(&Run) + Send + 'static) {
+    logger::install().unwrap_or_else(|malformed| panic!("{malformed}"));
+    failure::install_hook();
+    let options = labsim::Options { wall_max: WALL_MAX, ..labsim::Options::new(0) };
+    labsim::Test::new(name.full()).known(&VARIABLES).runs(RUNS).options(options).after(show_remains).run(
+        move |run| match run_once(name, run.seed, LIMITS, body) {
+            Ok(summary) => summary,
+            Err(report) => labsim::fail(report),
+        },
+    );
 }
 
-/// Runs `body` as the options ask; the error is the report of the first run that failed.
-pub(crate) fn run_with(
-    name: TestName,
-    options: &Options,
-    body: impl Fn(&Run) + Send + Sync + 'static,
-) -> Result<(), String> {
-    logger::show(options.log);
-    let limits = Limits { test: options.timeout.unwrap_or(LIMITS.test), ..LIMITS };
-    let body = Arc::new(body);
-    // 32 bits are seeds enough, and short to type.
-    let first_seed = options.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    for i in 0..options.runs {
-        println!("{}", run_once(name, first_seed.wrapping_add(u64::from(i)), limits, body.clone())?);
+/// After a run that was ended from outside and so could not report: the little that can be said.
+fn show_remains(report: &labsim::Report<String>) {
+    let told = matches!(report.result, Ok(_) | Err(labsim::Failure::Reported(_)));
+    // Whoever held the lock was stopped for good: then there is nothing to say.
+    let remains = || report::remains(ACTIVE.try_lock()?.as_ref()?);
+    if let Some(remains) = (!told).then(remains).flatten() {
+        eprintln!("{remains}");
     }
-    Ok(())
 }
 
 /// The run that is going on, if any.
 pub(crate) fn active() -> Option<Run> {
-    ACTIVE.lock().clone()
+    labsim::no_preempt(|| ACTIVE.lock().clone())
 }
 
-/// One run; its line if it passes, its report if not.
+fn set_active(run: Option<Run>) {
+    labsim::no_preempt(|| *ACTIVE.lock() = run);
+}
+
+/// One run; what it did if it passes, its report if not.
 fn run_once(
     name: TestName,
     seed: u64,
     limits: Limits,
-    body: Arc<impl Fn(&Run) + Send + Sync + 'static>,
+    body: impl FnOnce(&Run) + Send + 'static,
 ) -> Result<String, String> {
-    let _one = ONE_AT_A_TIME.lock();
-    failure::install_hook();
     let run = &Run::new(name, seed, limits);
-    *ACTIVE.lock() = Some(run.clone());
+    set_active(Some(run.clone()));
     let the_run = run.clone();
-    threads::spawn("test".to_string(), run.clone(), None, move || run_body(&the_run, &*body));
-    let passed = wait_for_end(run);
-    let outcome = if passed {
-        let progress = run.shared.progress.lock();
-        Ok(report::success(run, &progress))
+    threads::spawn("test".to_string(), run.clone(), None, move || run_body(&the_run, body));
+    let outcome = if wait_for_end(run) {
+        Ok(report::summary(run))
     } else {
         // The state of the servers is looked at before anything is ended.
         let report = report::failure(run);
         abandon(run);
         Err(report)
     };
-    *ACTIVE.lock() = None;
-    // The subjects know the run and the run them: part them, so that both are freed.
-    let subjects = std::mem::take(&mut run.shared.progress.lock().subjects);
-    drop(subjects);
+    set_active(None);
+    // The subjects and incarnations know the run and the run them: part them, so that all are freed.
+    drop(run.progress(|progress| {
+        use std::mem::take;
+        (take(&mut progress.subjects), take(&mut progress.incarnations), take(&mut progress.births))
+    }));
     outcome
 }
 
 /// The body's own thread.
-fn run_body(run: &Run, body: &(impl Fn(&Run) + Send + Sync + 'static)) {
+fn run_body(run: &Run, body: impl FnOnce(&Run)) {
     if let Some(number) = threads::current_number() {
         run.shared.first_thread.get_or_init(|| number);
     }
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
         body(run);
-        let subjects = run.shared.progress.lock().subjects.clone();
+        for threads in run.overdue_threads() {
+            run.warn(threads);
+        }
+        let subjects = run.progress(|progress| progress.subjects.clone());
         let summary = subjects.iter().map(|subject| subject.summary()).collect();
-        let took = run.elapsed();
         subjects.iter().for_each(|subject| subject.shut_down());
-        let mut progress = run.shared.progress.lock();
-        (progress.summary, progress.took) = (summary, took);
+        run.progress(|progress| progress.summary = summary);
     }));
     if let Err(payload) = result {
         // The hook has recorded a panic already; it is not told of an unwinding that is resumed.
@@ -140,9 +141,10 @@ fn run_body(run: &Run, body: &(impl Fn(&Run) + Send + Sync + 'static)) {
             });
         }
     }
-    let mut progress = run.shared.progress.lock();
-    progress.body_ended = true;
-    run.end(&mut progress);
+    run.progress(|progress| {
+        progress.body_ended = true;
+        run.end(progress);
+    });
 }
 
 /// Waits for the end of the body, or the first failure. Whether the run has passed.
@@ -153,8 +155,8 @@ fn wait_for_end(run: &Run) -> bool {
     while !progress.over {
         // A call into a server's code announces itself without waking this thread, so look again in time
         // to find one that was made just now.
-        let now = Instant::now();
-        let oldest_call = progress.calls.first().map_or(now, |call| call.since);
+        let now = run.elapsed();
+        let oldest_call = run.shared.started + progress.calls.first().map_or(now, |call| call.since);
         if let Some(message) = limit_passed(run, &progress, now) {
             progress.failure = Some(Failure {
                 message,
@@ -173,13 +175,12 @@ fn wait_for_end(run: &Run) -> bool {
 }
 
 /// Says which limit has passed, if one has.
-fn limit_passed(run: &Run, progress: &Progress, now: Instant) -> Option<String> {
+fn limit_passed(run: &Run, progress: &Progress, now: Duration) -> Option<String> {
     let limits = run.shared.limits;
     if let Some(call) = progress.calls.first().filter(|call| now >= call.since + limits.call) {
         return Some(call.overdue(limits.call));
     }
-    (now >= run.shared.started + limits.test)
-        .then(|| format!("the test has not ended within its {:?}", limits.test))
+    (now >= limits.test).then(|| format!("the test has not ended within its {:?}", limits.test))
 }
 
 /// Gives a failed test's body a moment to unwind and its servers a moment to die; then leaves them.
@@ -202,6 +203,7 @@ fn abandon(run: &Run) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread;
 
@@ -214,169 +216,187 @@ mod tests {
     const SOON: Duration = Duration::from_secs(20);
     const NEVER: Duration = Duration::from_secs(3600);
 
-    /// The outcome of a run with seed 7, which must come soon.
-    fn outcome(limits: Limits, body: impl Fn(&Run) + Send + Sync + 'static) -> Result<String, String> {
+    /// The outcomes of a run with seed 7, in virtual time and in real time, where it must come soon.
+    fn outcomes(
+        limits: Limits,
+        body: impl Fn(&Run) + Send + Sync + 'static,
+    ) -> [(&'static str, Result<String, String>); 2] {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _one = ONE_AT_A_TIME.lock();
+        failure::install_hook();
+        let body = Arc::new(body);
+        let its = body.clone();
+        let simulated = labsim::run(labsim::Options::new(7), move || {
+            run_once(TestName::of::<fn()>(), 7, limits, move |run| its(run))
+        });
         let begun = Instant::now();
-        let outcome = run_once(TestName::of::<fn()>(), 7, limits, Arc::new(body));
-        // Other tests of this file may have the turn first.
-        assert!(begun.elapsed() < 4 * SOON, "took {:?}", begun.elapsed());
-        outcome
+        let real = run_once(TestName::of::<fn()>(), 7, limits, move |run| body(run));
+        assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
+        [("virtual", simulated.result.expect("it comes to an end")), ("real", real)]
     }
 
     #[track_caller]
-    fn assert_fails(outcome: Result<String, String>, parts: &[&str]) {
-        let report = outcome.expect_err("the run passed");
-        for part in parts {
-            assert!(report.contains(part), "{part:?} is missing in: {report}");
+    fn assert_passes(limits: Limits, body: impl Fn(&Run) + Send + Sync + 'static) {
+        for (time, outcome) in outcomes(limits, body) {
+            assert!(outcome.is_ok(), "in {time} time: {}", outcome.unwrap_err());
+        }
+    }
+
+    #[track_caller]
+    fn assert_fails(limits: Limits, parts: &[&str], body: impl Fn(&Run) + Send + Sync + 'static) {
+        for (time, outcome) in outcomes(limits, body) {
+            let report = outcome.expect_err("the run passed");
+            for part in parts {
+                assert!(report.contains(part), "{part:?} is missing in {time} time: {report}");
+            }
         }
     }
 
     #[test]
     fn a_body_that_ends_passes() {
-        let line = outcome(LIMITS, |run| run.sleep(Duration::from_millis(1))).unwrap();
-        assert!(line.contains(" passed: 0.") && line.ends_with(", seed=7"), "{line}");
+        assert_passes(LIMITS, |run| run.sleep(Duration::from_millis(1)));
     }
 
     #[test]
-    fn each_run_has_the_next_seed_and_ends_at_the_first_failure() {
-        let options = Options { seed: Some(5), runs: 4, ..Options::default() };
-        let seeds = Arc::new(Mutex::new(Vec::new()));
-        let seen = seeds.clone();
-        let result = run_with(TestName::of::<fn()>(), &options, move |run| {
-            seen.lock().push(run.seed());
-            assert_ne!(run.seed(), 7, "seven is unlucky");
-        });
-        assert_fails(result.map(|()| String::new()), &["seven is unlucky", "LAB_SEED=7 "]);
-        assert_eq!(*seeds.lock(), [5, 6, 7]);
-    }
-
-    #[test]
-    fn a_failed_check_is_reported_with_its_place_phase_and_seed() {
-        let outcome = outcome(LIMITS, |run| {
+    fn a_failed_check_is_reported_with_its_place_and_phase() {
+        let here = concat!("at ", file!(), ":");
+        let parts = ["in phase \"second\"", "it is wrong\n", here, "thread `test`", " s  first"];
+        assert_fails(LIMITS, &parts, |run| {
             run.phase("first");
             run.phase("second");
             run.fail("it is wrong");
         });
-        let here = concat!("at ", file!(), ":");
-        let parts = [
-            "in phase \"second\"",
-            "it is wrong\n",
-            here,
-            "thread `test`",
-            " s  first",
-            "LAB_SEED=7 cargo test",
-        ];
-        assert_fails(outcome, &parts);
     }
 
     #[test]
     fn a_panic_in_another_thread_ends_the_body_at_once() {
-        assert_fails(
-            outcome(LIMITS, |run| {
-                let helper = run.spawn("helper", || panic!("helpless"));
-                let _waits_for_ever: () = helper.join();
-            }),
-            &["helpless", "thread `helper`"],
-        );
+        assert_fails(LIMITS, &["helpless", "thread `helper`"], |run| {
+            let helper = run.spawn("helper", || panic!("helpless"));
+            let _waits_for_ever: () = helper.join();
+        });
         // A thread that the harness did not start.
-        assert_fails(
-            outcome(LIMITS, |run| {
-                thread::Builder::new().name("other".into()).spawn(|| panic!("alone")).unwrap();
-                run.sleep(NEVER);
-            }),
-            &["alone", "thread `other`"],
-        );
+        assert_fails(LIMITS, &["alone", "thread `other`"], |run| {
+            thread::Builder::new().name("other".into()).spawn(|| panic!("alone")).unwrap();
+            run.sleep(NEVER);
+        });
     }
 
     #[test]
     fn the_first_failure_wins() {
-        assert_fails(
-            outcome(LIMITS, |_| {
-                let helper = thread::spawn(|| panic!("the cause"));
-                let _ = helper.join();
-                panic!("a symptom");
-            }),
-            &["the cause"],
-        );
+        assert_fails(LIMITS, &["the cause"], |_| {
+            let helper = thread::spawn(|| panic!("the cause"));
+            let _ = helper.join();
+            panic!("a symptom");
+        });
     }
 
     #[test]
     fn the_time_limit_ends_a_body_that_waits() {
         let limits = Limits { test: Duration::from_millis(50), ..LIMITS };
         let parts = ["has not ended within its 50ms", "in phase \"wait\""];
-        assert_fails(
-            outcome(limits, |run| {
-                run.phase("wait");
-                run.sleep(NEVER);
-            }),
-            &parts,
-        );
+        assert_fails(limits, &parts, |run| {
+            run.phase("wait");
+            run.sleep(NEVER);
+        });
         // A body that waits for something else is left behind.
-        assert_fails(
-            outcome(limits, |run| {
-                run.phase("wait");
-                thread::park_timeout(NEVER);
-            }),
-            &parts,
-        );
+        assert_fails(limits, &parts, |run| {
+            run.phase("wait");
+            thread::park_timeout(NEVER);
+        });
     }
 
     #[test]
     fn a_call_that_does_not_return_is_named() {
         let limits = Limits { call: Duration::from_millis(50), ..LIMITS };
-        assert_fails(
-            outcome(limits, |run| {
-                let server = Incarnation::new(run, 2);
-                run.calling(&server, "start()", || thread::park_timeout(NEVER));
-            }),
-            &["start() of server 2 has not returned within 50ms", "start() of server 2, for 0."],
-        );
+        let parts = ["start() of server 2 has not returned within 50ms", "start() of server 2, since 0."];
+        assert_fails(limits, &parts, |run| {
+            let server = Incarnation::new(run, 2);
+            run.calling(&server, "start()", || thread::park_timeout(NEVER));
+        });
     }
 
     #[test]
     fn a_panic_is_attributed_to_its_server() {
         // In a call of the harness.
-        assert_fails(
-            outcome(LIMITS, |run| run.calling(&Incarnation::new(run, 2), "start()", || panic!("no idea"))),
-            &["no idea", "thread `test` of server 2"],
-        );
+        assert_fails(LIMITS, &["no idea", "thread `test` of server 2"], |run| {
+            run.calling(&Incarnation::new(run, 2), "start()", || panic!("no idea"));
+        });
         // In a thread of the network.
-        assert_fails(
-            outcome(LIMITS, |run| {
-                Incarnation::new(run, 1).spawn("handler".to_string(), || panic!("no idea"));
-                run.sleep(NEVER);
-            }),
-            &["no idea", "thread `handler` of server 1"],
-        );
+        assert_fails(LIMITS, &["no idea", "thread `handler` of server 1"], |run| {
+            Incarnation::new(run, 1).spawn("handler".to_string(), || panic!("no idea"));
+            run.sleep(NEVER);
+        });
         // In a thread that the server started while it was made.
-        assert_fails(
-            outcome(LIMITS, |run| {
-                let server = Incarnation::new(run, 3);
-                let thread = threads::born_during(run, &server, || {
+        assert_fails(LIMITS, &["no idea", "thread `unnamed` of server 3"], |run| {
+            let server = Incarnation::new(run, 3);
+            let thread = threads::born_during(run, &server, || {
+                run.calling(&server, "new()", || {
                     thread::spawn(|| {
                         thread::park_timeout(NEVER);
                         panic!("no idea")
                     })
-                });
-                thread.thread().unpark();
-                run.sleep(NEVER);
-            }),
-            &["no idea", "thread `unnamed` of server 3"],
-        );
+                })
+            });
+            thread.thread().unpark();
+            run.sleep(NEVER);
+        });
         // In such a thread, while the server is still being made.
-        assert_fails(
-            outcome(LIMITS, |run| {
-                threads::born_during(run, &Incarnation::new(run, 4), || {
+        assert_fails(LIMITS, &["no idea", "thread `unnamed` of server 4"], |run| {
+            let server = Incarnation::new(run, 4);
+            threads::born_during(run, &server, || {
+                run.calling(&server, "new()", || {
                     let _ = thread::spawn(|| panic!("no idea")).join();
                 });
-            }),
-            &["no idea", "thread `unnamed` of server 4"],
-        );
+            });
+        });
+    }
+
+    /// In virtual time a thread is its server's whenever it was started.
+    #[test]
+    fn a_panic_of_a_thread_started_late_is_attributed_in_virtual_time() {
+        let [(_, simulated), _] = outcomes(LIMITS, |run| {
+            let (first, second) = (Incarnation::new(run, 1), Incarnation::new(run, 1));
+            first.die();
+            first.spawn("of a killed one".to_string(), || {
+                let _ = thread::spawn(|| panic!("nobody listens")).join();
+            });
+            run.sleep(Duration::from_millis(1));
+            second.spawn("ticker".to_string(), || {
+                thread::sleep(Duration::from_millis(1));
+                let _ = thread::spawn(|| panic!("no idea")).join();
+            });
+            run.sleep(Duration::from_secs(1));
+        });
+        let report = simulated.unwrap_err();
+        assert!(report.contains("no idea") && report.contains("thread `unnamed` of server 1"), "{report}");
+    }
+
+    #[test]
+    fn threads_that_stay_after_the_death_of_their_server_are_named_in_virtual_time() {
+        let named = Arc::new(Mutex::new(Vec::new()));
+        let seen = named.clone();
+        let [(_, simulated), _] = outcomes(LIMITS, move |run| {
+            if !labsim::is_simulated() {
+                return;
+            }
+            let server = Incarnation::new(run, 1);
+            let lasts = |seconds| move || thread::sleep(Duration::from_secs(seconds));
+            server.spawn("short".to_string(), lasts(3));
+            server.spawn("long".to_string(), lasts(60));
+            server.die();
+            for _ in 0..2 {
+                run.sleep(Duration::from_secs(9));
+                seen.lock().push(run.overdue_threads());
+            }
+        });
+        simulated.unwrap();
+        let expected = ["server 1, killed at 0.000 s, still has 1 thread: long".to_string()];
+        assert_eq!(*named.lock(), [vec![], expected.to_vec()]);
     }
 
     #[test]
     fn a_panic_of_a_killed_server_is_no_failure() {
-        let passed = outcome(LIMITS, |run| {
+        assert_passes(LIMITS, |run| {
             let server = Incarnation::new(run, 0);
             server.die();
             let (done, ended) = crossbeam_channel::bounded::<()>(0);
@@ -386,7 +406,6 @@ mod tests {
             });
             let _ = ended.recv();
         });
-        passed.unwrap();
     }
 
     #[test]
@@ -400,22 +419,28 @@ mod tests {
                 run.fail_server(&server, "wrong".to_string());
             }
         };
-        assert_fails(outcome(LIMITS, body(false)), &["wrong", "of server 4"]);
-        outcome(LIMITS, body(true)).unwrap();
+        assert_fails(LIMITS, &["wrong", "of server 4"], body(false));
+        assert_passes(LIMITS, body(true));
+    }
+
+    #[test]
+    fn what_a_slow_machine_may_cause_fails_in_virtual_time_only() {
+        let [(_, simulated), (_, real)] = outcomes(LIMITS, |run| run.fail_if_virtual("too slow"));
+        assert!(simulated.unwrap_err().contains("too slow"));
+        real.unwrap();
     }
 
     #[test]
     fn an_expected_panic_is_no_failure() {
-        let passed = outcome(LIMITS, |_| {
+        assert_passes(LIMITS, |_| {
             assert_eq!(failure::panic_message(|| panic!("as promised")).as_deref(), Some("as promised"));
             assert_eq!(failure::panic_message(|| ()), None);
         });
-        passed.unwrap();
     }
 
     #[test]
     fn a_wait_ends_when_its_condition_holds_or_its_time_is_up() {
-        let passed = outcome(LIMITS, |run| {
+        assert_passes(LIMITS, |run| {
             let counter = Arc::new(AtomicU64::new(0));
             let (other, its) = (run.clone(), counter.clone());
             let helper = run.spawn("helper", move || {
@@ -430,7 +455,6 @@ mod tests {
             assert_eq!(helper.join(), "done");
             assert_eq!(run.wait_until(Duration::from_millis(1), || None::<()>), None);
         });
-        passed.unwrap();
     }
 
     #[test]
@@ -457,15 +481,21 @@ mod tests {
             }
         }
         for fails in [false, true] {
-            let cat = Arc::new(Cat(AtomicU64::new(0)));
-            let its = cat.clone();
-            let outcome = outcome(LIMITS, move |run| {
-                run.attach(its.clone());
+            let cats = Arc::new(Mutex::new(Vec::new()));
+            let its = cats.clone();
+            let outcomes = outcomes(LIMITS, move |run| {
+                let cat = Arc::new(Cat(AtomicU64::new(0)));
+                its.lock().push(cat.clone());
+                run.attach(cat);
                 assert!(!fails);
             });
-            let text = outcome.unwrap_or_else(|report| report);
-            assert!(text.contains(if fails { "the cat sleeps" } else { " s, 1 cat, seed" }), "{text}");
-            assert_eq!(cat.0.load(Ordering::SeqCst), 1);
+            for (_, outcome) in outcomes {
+                match outcome {
+                    Ok(summary) => assert_eq!((summary.as_str(), fails), ("1 cat", false)),
+                    Err(report) => assert!(fails && report.contains("the cat sleeps"), "{report}"),
+                }
+            }
+            assert!(cats.lock().iter().all(|cat| cat.0.load(Ordering::SeqCst) == 1));
         }
     }
 }

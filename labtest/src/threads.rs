@@ -1,14 +1,18 @@
 //! Which thread belongs to which server.
 //!
-//! A thread that the harness started knows its owner. One that the code under test started does not; but the
-//! standard library numbers threads in the order of their making, so a thread whose number was given out
-//! while a server was being made belongs to that server. (Another server that starts a thread in just those
-//! microseconds would be blamed wrongly; threads started later are known by their name only.)
+//! A thread that the harness started knows its owner. One that the code under test started does not. In virtual
+//! time it belongs to the node of the thread that started it, and a node is a server's incarnation. In real
+//! time there are no nodes; but the standard library numbers threads in the order of their making, so a thread
+//! whose number was given out while a server was being made belongs to that server. (Another server that starts
+//! a thread in just those microseconds would be blamed wrongly; threads started later are known by their name
+//! only.)
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
+
+use labsim::node;
 
 use crate::incarnation::Incarnation;
 use crate::run::Run;
@@ -32,12 +36,16 @@ pub(crate) fn spawn(
     incarnation: Option<Arc<Incarnation>>,
     f: impl FnOnce() + Send + 'static,
 ) {
-    let owner = Owner { run, incarnation };
+    let owner = Owner { run, incarnation: incarnation.clone() };
     let thread = move || {
         OWNER.set(Some(owner));
         f();
     };
-    thread::Builder::new().name(name).spawn(thread).expect("the system refused a thread");
+    let spawned = match incarnation {
+        Some(incarnation) => incarnation.node().spawn(name, thread),
+        None => thread::Builder::new().name(name).spawn(thread),
+    };
+    spawned.expect("the system refused a thread");
 }
 
 /// Runs `f` on this thread in the name of a server.
@@ -50,12 +58,15 @@ pub(crate) fn acting_for<T>(run: &Run, incarnation: &Arc<Incarnation>, f: impl F
     }
     let owner = Owner { run: run.clone(), incarnation: Some(incarnation.clone()) };
     let _restore = Restore(OWNER.replace(Some(owner)));
-    f()
+    incarnation.node().visit(f)
 }
 
-/// Runs `birth`, which makes an incarnation, and remembers the numbers of the threads made meanwhile. They are
-/// the incarnation's from the start: a thread may panic before `birth` is over.
+/// Runs `birth`, which makes an incarnation, and in real time remembers the numbers of the threads made meanwhile.
+/// They are the incarnation's from the start: a thread may panic before `birth` is over.
 pub(crate) fn born_during<T>(run: &Run, incarnation: &Arc<Incarnation>, birth: impl FnOnce() -> T) -> T {
+    if labsim::is_simulated() {
+        return birth();
+    }
     let set_range = |range: Range<u64>| {
         let births = &mut run.shared.progress.lock().births;
         births.retain(|(_, other)| !Arc::ptr_eq(other, incarnation));
@@ -73,6 +84,13 @@ pub(crate) fn owner_in(run: &Run) -> Option<Owner> {
     if let Some(owner) = OWNER.try_with(|owner| owner.borrow().clone()).ok().flatten() {
         return Arc::ptr_eq(&owner.run.shared, &run.shared).then_some(owner);
     }
+    if labsim::is_simulated() {
+        // There are no threads here but the run's.
+        let node = node::current();
+        let of_node = |it: &&Arc<Incarnation>| node.as_ref() == Some(it.node());
+        let incarnation = run.progress(|progress| progress.incarnations.iter().rfind(of_node).cloned());
+        return Some(Owner { run: run.clone(), incarnation });
+    }
     let me = current_number()?;
     if me < *run.shared.first_thread.get()? {
         return None;
@@ -82,9 +100,12 @@ pub(crate) fn owner_in(run: &Run) -> Option<Owner> {
     Some(Owner { run: run.clone(), incarnation })
 }
 
-/// The server for which the calling thread works, if that is known from the thread itself.
-pub(crate) fn current_server() -> Option<usize> {
-    OWNER.try_with(|owner| Some(owner.borrow().as_ref()?.incarnation.as_ref()?.server())).ok().flatten()
+/// The server for which the calling thread works, as far as the thread itself can tell, or the thread's name.
+pub(crate) fn current() -> String {
+    let server =
+        || OWNER.try_with(|owner| Some(owner.borrow().as_ref()?.incarnation.as_ref()?.node().clone()));
+    let node = node::current().or_else(|| server().ok().flatten());
+    node.map_or_else(current_name, |node| node.name().to_string())
 }
 
 /// The calling thread's name.

@@ -70,7 +70,7 @@ where
     labtest::run_named(TestName::of::<F>(), move |run| {
         let cfg = Config::new(run, servers, net, snapshots);
         body(&cfg);
-        cfg.warn_of_needless_elections();
+        cfg.check_no_needless_election();
     });
 }
 
@@ -289,12 +289,12 @@ impl Config {
         self.elections.lock().disturb();
     }
 
-    /// In a network without failures a leader stays. In real time a loaded machine may be at fault, so this is
+    /// In a network without failures a leader stays. In real time a loaded machine may be at fault, so then this is
     /// no failure.
-    fn warn_of_needless_elections(&self) {
+    fn check_no_needless_election(&self) {
         let term = self.all().filter_map(|server| self.state(server)).map(|state| state.term).max();
         if let Some(objection) = term.and_then(|term| self.elections.lock().needless(term)) {
-            self.run.warn(objection);
+            self.run.fail_if_virtual(objection);
         }
     }
 }
