@@ -239,7 +239,7 @@ impl<N: Node> Inner<N> {
         // What the threads of that life do counts no more, but a panic of `kill` itself is a failure: the call is
         // made in the name of a life of its own. The panic has been recorded when it is caught here, so that it
         // keeps neither this server's calls open nor other servers alive.
-        let in_its_name = Incarnation::new(&self.run, server);
+        let in_its_name = life.incarnation.stand_in();
         let kill = || self.run.calling(&in_its_name, "kill()", || life.node.kill());
         let _ = panic::catch_unwind(AssertUnwindSafe(kill));
         life.peers.iter().for_each(|peer| self.network.close(peer));
@@ -312,8 +312,6 @@ mod tests {
     use labrpc::{NetworkOptions, RpcError};
 
     use super::*;
-    use crate::env::Options;
-    use crate::name::TestName;
     use crate::runner;
 
     labrpc::service! {
@@ -393,9 +391,9 @@ mod tests {
         cluster
     }
 
-    /// The report of a run of `body`, which must fail.
-    fn report_of(body: impl Fn(&Run) + Send + Sync + 'static) -> String {
-        runner::run_with(TestName::of::<fn()>(), &Options::default(), body).expect_err("the run passed")
+    /// The report of a run of `body`, which must fail. In real time, so that its servers can be asked afterwards.
+    fn report_of(body: impl FnOnce(&Run) + Send + 'static) -> String {
+        runner::tests::in_real_time(runner::LIMITS, body).expect_err("the run passed")
     }
 
     fn node(cluster: &Cluster<Toy>, server: usize) -> Toy {

@@ -26,6 +26,13 @@ impl Incarnation {
         incarnation
     }
 
+    /// Another life on the same node, which does not die with this one: for a call whose failure counts whatever the
+    /// threads of this life still do.
+    pub(crate) fn stand_in(&self) -> Arc<Incarnation> {
+        let (run, node) = (self.run.clone(), self.node.clone());
+        Arc::new(Incarnation { run, server: self.server, node, died: OnceLock::new() })
+    }
+
     /// The server's number, from 0.
     pub fn server(&self) -> usize {
         self.server

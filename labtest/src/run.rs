@@ -310,7 +310,7 @@ impl Run {
         let due: Vec<_> =
             self.progress(|progress| progress.incarnations.iter().filter(is_due).cloned().collect());
         let line = |it: Arc<Incarnation>| {
-            let threads = it.node().threads();
+            let threads = it.node().alive();
             let died = text::seconds(it.died()?.saturating_duration_since(self.shared.started));
             let count = text::count(threads.len(), "thread");
             (!threads.is_empty()).then(|| {

@@ -12,7 +12,7 @@ use crate::run::{Limits, Over, Progress, Run};
 use crate::{logger, report, threads};
 
 /// The labs' limit for one test; and for a call, so long that whoever still holds a lock then will not let go.
-const LIMITS: Limits = Limits { test: Duration::from_secs(120), call: Duration::from_secs(10) };
+pub(crate) const LIMITS: Limits = Limits { test: Duration::from_secs(120), call: Duration::from_secs(10) };
 
 /// Real time for one run, unless `LAB_TIMEOUT` says otherwise: in real time the lab's own limit is to pass first.
 const WALL_MAX: Duration = Duration::from_secs(150);
@@ -57,7 +57,12 @@ pub fn run<F: FnOnce(&Run) + Send + 'static>(body: F) {
 pub fn run_named(name: TestName, body: impl FnOnce(&Run) + Send + 'static) {
     logger::install().unwrap_or_else(|malformed| panic!("{malformed}"));
     failure::install_hook();
-    let options = labsim::Options { wall_max: WALL_MAX, ..labsim::Options::new(0) };
+    let options = labsim::Options {
+        wall_max: WALL_MAX,
+        // A killed server may have such threads; of a living one the harness notices by itself.
+        stuck_max: Duration::MAX,
+        ..labsim::Options::new(0)
+    };
     labsim::Test::new(name.full()).known(&VARIABLES).runs(RUNS).options(options).after(show_remains).run(
         move |run| match run_once(name, run.seed, LIMITS, body) {
             Ok(summary) => summary,
@@ -202,7 +207,7 @@ fn abandon(run: &Run) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread;
@@ -216,23 +221,42 @@ mod tests {
     const SOON: Duration = Duration::from_secs(20);
     const NEVER: Duration = Duration::from_secs(3600);
 
-    /// The outcomes of a run with seed 7, in virtual time and in real time, where it must come soon.
+    /// Runs in one process share what they have in common.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    /// The outcome of a run with seed 7, which must come soon.
+    pub(crate) fn in_real_time(
+        limits: Limits,
+        body: impl FnOnce(&Run) + Send + 'static,
+    ) -> Result<String, String> {
+        let _one = ONE_AT_A_TIME.lock();
+        failure::install_hook();
+        let begun = Instant::now();
+        let outcome = run_once(TestName::of::<fn()>(), 7, limits, body);
+        assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
+        outcome
+    }
+
+    /// The same in virtual time.
+    fn in_virtual_time(limits: Limits, body: impl FnOnce(&Run) + Send + 'static) -> Result<String, String> {
+        let _one = ONE_AT_A_TIME.lock();
+        failure::install_hook();
+        let options = labsim::Options::new(7);
+        let report = labsim::run(options, move || run_once(TestName::of::<fn()>(), 7, limits, body));
+        report.result.expect("it comes to an end")
+    }
+
+    /// Both outcomes.
     fn outcomes(
         limits: Limits,
         body: impl Fn(&Run) + Send + Sync + 'static,
     ) -> [(&'static str, Result<String, String>); 2] {
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _one = ONE_AT_A_TIME.lock();
-        failure::install_hook();
         let body = Arc::new(body);
         let its = body.clone();
-        let simulated = labsim::run(labsim::Options::new(7), move || {
-            run_once(TestName::of::<fn()>(), 7, limits, move |run| its(run))
-        });
-        let begun = Instant::now();
-        let real = run_once(TestName::of::<fn()>(), 7, limits, move |run| body(run));
-        assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
-        [("virtual", simulated.result.expect("it comes to an end")), ("real", real)]
+        [
+            ("virtual", in_virtual_time(limits, move |run| its(run))),
+            ("real", in_real_time(limits, move |run| body(run))),
+        ]
     }
 
     #[track_caller]
@@ -354,7 +378,7 @@ mod tests {
     /// In virtual time a thread is its server's whenever it was started.
     #[test]
     fn a_panic_of_a_thread_started_late_is_attributed_in_virtual_time() {
-        let [(_, simulated), _] = outcomes(LIMITS, |run| {
+        let outcome = in_virtual_time(LIMITS, |run| {
             let (first, second) = (Incarnation::new(run, 1), Incarnation::new(run, 1));
             first.die();
             first.spawn("of a killed one".to_string(), || {
@@ -367,7 +391,7 @@ mod tests {
             });
             run.sleep(Duration::from_secs(1));
         });
-        let report = simulated.unwrap_err();
+        let report = outcome.unwrap_err();
         assert!(report.contains("no idea") && report.contains("thread `unnamed` of server 1"), "{report}");
     }
 
@@ -375,10 +399,7 @@ mod tests {
     fn threads_that_stay_after_the_death_of_their_server_are_named_in_virtual_time() {
         let named = Arc::new(Mutex::new(Vec::new()));
         let seen = named.clone();
-        let [(_, simulated), _] = outcomes(LIMITS, move |run| {
-            if !labsim::is_simulated() {
-                return;
-            }
+        let outcome = in_virtual_time(LIMITS, move |run| {
             let server = Incarnation::new(run, 1);
             let lasts = |seconds| move || thread::sleep(Duration::from_secs(seconds));
             server.spawn("short".to_string(), lasts(3));
@@ -389,7 +410,7 @@ mod tests {
                 seen.lock().push(run.overdue_threads());
             }
         });
-        simulated.unwrap();
+        outcome.unwrap();
         let expected = ["server 1, killed at 0.000 s, still has 1 thread: long".to_string()];
         assert_eq!(*named.lock(), [vec![], expected.to_vec()]);
     }
