@@ -58,7 +58,7 @@ impl Test {
         self
     }
 
-    /// How many seeds are tried where the environment does not say; 1 if not set.
+    /// How many seeds are tried where the environment does not say; 1 if not set, and in real time.
     pub fn runs(mut self, runs: u32) -> Test {
         self.runs = runs.max(1);
         self
@@ -162,7 +162,7 @@ fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: b
             }
             (*seed, knobs.runs.unwrap_or(1))
         }
-        None => (fresh_seed(), knobs.runs.unwrap_or(runs)),
+        None => (fresh_seed(), knobs.runs.unwrap_or(if real { 1 } else { runs })),
     };
     let seeds = Seeds { test: name, first, runs: u64::from(runs), wall_max, real, check: knobs.check };
     let outcomes = seeds.try_all();

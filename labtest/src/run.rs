@@ -187,7 +187,7 @@ impl Run {
             message: message.to_string(),
             location: Some(Location::caller().to_string()),
             thread: Some(threads::current_name()),
-            server: threads::current_server(),
+            server: threads::owner_in(self).and_then(|owner| Some(owner.incarnation?.server())),
             at: self.elapsed(),
             backtrace: None,
         });
@@ -394,7 +394,7 @@ mod tests {
     fn a_call_that_does_not_return_is_told_what_it_must_not_do() {
         for (what, hint) in [("new()", "start threads for loops"), ("start()", "taken twice by one thread?")]
         {
-            let call = Call { id: 1, server: 2, what, since: Instant::now() };
+            let call = Call { id: 1, server: 2, what, since: Duration::ZERO };
             let text = call.overdue(Duration::from_secs(10));
             assert!(text.starts_with(&format!("{what} of server 2 has not returned within 10s: ")), "{text}");
             assert!(text.contains(hint), "{text}");

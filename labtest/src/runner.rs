@@ -17,8 +17,9 @@ pub(crate) const LIMITS: Limits = Limits { test: Duration::from_secs(120), call:
 /// Real time for one run, unless `LAB_TIMEOUT` says otherwise: in real time the lab's own limit is to pass first.
 const WALL_MAX: Duration = Duration::from_secs(150);
 
-/// Seeds per test, unless `LAB_RUNS` or `LAB_SEED` say otherwise: as many as let a lab's suite pass in seconds.
-const RUNS: u32 = 4;
+/// Seeds per test in virtual time, unless `LAB_RUNS` or `LAB_SEED` say otherwise: as many as let lab 2B pass in a
+/// second or so.
+const RUNS: u32 = 20;
 
 /// The variables that the simulation does not read itself. `LAB_TIMELINE` concerns what this build does not have;
 /// naming it is no mistake.
