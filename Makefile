@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d
 
-.PHONY: help test $(addprefix test_,$(LABS)) starter check check_starter fix bench
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds starter check check_starter fix bench
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -14,6 +14,12 @@ test: ## every test of every crate
 $(addprefix test_,$(LABS)): test_%:
 	$(CARGO) test $(shell echo $* | tr a-z A-Z)
 
+test_real: ## every test of the labs in real time: some minutes
+	LAB_TIME=real $(CARGO) test
+
+seeds: ## N=1000: the labs' tests, each with so many seeds
+	LAB_RUNS=$(or $(N),1000) $(CARGO) test -- $(addprefix _,$(shell echo $(LABS) | tr a-z A-Z))
+
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution
 	@handout/make_starter "$(DIR)"
 
@@ -22,6 +28,7 @@ check: ## what must hold before a change lands; changes nothing
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) test --workspace
+	LAB_TIME=real $(CARGO) test --quiet basic_agree
 	handout/check_starter
 
 check_starter: ## the starter builds without warnings and each test of 2A says what to write

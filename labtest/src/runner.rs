@@ -56,7 +56,10 @@ pub fn run<F: FnOnce(&Run) + Send + 'static>(body: F) {
 
 /// As [`run`], for a wrapper whose closure is not the test's own.
 pub fn run_named(name: TestName, body: impl FnOnce(&Run) + Send + 'static) {
-    logger::install().unwrap_or_else(|malformed| panic!("{malformed}"));
+    if let Err(malformed) = logger::install() {
+        eprintln!("{malformed}");
+        panic::resume_unwind(Box::new(malformed));
+    }
     failure::install_hook();
     let options = labsim::Options {
         wall_max: WALL_MAX,
@@ -126,8 +129,10 @@ fn run_body(run: &Run, body: impl FnOnce(&Run)) {
     }
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
         body(run);
-        for threads in run.overdue_threads() {
-            run.warn(threads);
+        let overdue = run.overdue_threads();
+        if !overdue.is_empty() {
+            log::warn!("{}", overdue.join("; "));
+            run.warn("servers killed 10 s ago, or longer, still have threads: does kill() end them all?");
         }
         let subjects = run.progress(|progress| progress.subjects.clone());
         let summary = subjects.iter().map(|subject| subject.summary()).collect();

@@ -249,6 +249,19 @@ impl Config {
         self.cluster.start(server);
     }
 
+    /// Fails if a server that was killed 10 s ago, or longer, still has threads. In real time nobody knows them.
+    #[track_caller]
+    pub(crate) fn check_killed_threads_ended(&self) {
+        let overdue = self.run.overdue_threads();
+        self.check(overdue.is_empty(), || {
+            format!(
+                "{}: kill() must make every thread end, whatever it waits for, and a call that fails or an apply \
+                 channel that is closed tells it too",
+                overdue.join("; ")
+            )
+        });
+    }
+
     pub(crate) fn set_net(&self, net: Net) {
         self.disturb();
         self.network().set_faults(net.faults());

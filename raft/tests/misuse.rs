@@ -11,7 +11,7 @@ use labtest::{panic_message, show};
 use parking_lot::Mutex;
 use raft::{AppendEntriesArgs, InstallSnapshotArgs, NotLeader, Persister, Raft, RaftClient, RequestVoteArgs};
 
-use crate::config::{Config, Net, raft_test};
+use crate::config::{Config, ELECTION, Net, raft_test};
 
 /// The longest command that `start` must take.
 const MAX_COMMAND_BYTES: usize = 1 << 20;
@@ -92,6 +92,23 @@ fn a_killed_server_is_no_leader_and_ignores_snapshots() {
         raft.snapshot(99, b"snapshot".to_vec());
         cfg.sleep(A_WHILE);
         assert_eq!(disk.snapshot_size(), 0);
+    });
+}
+
+/// Also those that wait for the reply of a server out of reach, which may take 7 s.
+#[test]
+fn the_threads_of_killed_servers_end() {
+    raft_test(3, Net::Reliable, |cfg| {
+        cfg.one(100, 3);
+        let leader = cfg.check_one_leader();
+        cfg.phase("cut the leader off: its calls go nowhere, and the others elect another");
+        cfg.disconnect(leader);
+        let _ = cfg.start(leader, 200);
+        cfg.sleep(ELECTION);
+        cfg.phase("kill all");
+        cfg.all().for_each(|server| cfg.crash(server));
+        cfg.sleep(Duration::from_secs(10));
+        cfg.check_killed_threads_ended();
     });
 }
 
