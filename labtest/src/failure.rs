@@ -85,7 +85,7 @@ fn caught(info: &PanicHookInfo<'_>) -> bool {
         backtrace: (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace),
     };
     if owner.incarnation.is_some_and(|incarnation| !incarnation.is_alive()) {
-        eprintln!("a panic of a killed server, which is no failure: {failure}");
+        labsim::eprint(&format!("a panic of a killed server, which is no failure: {failure}\n"));
     } else if let Some(later) = run.record(failure) {
         // A symptom, most likely: the report is about the cause.
         log::warn!("a panic after the failure: {later}");

@@ -208,7 +208,7 @@ fn abandon(run: &Run) {
         let _ = done.send(());
     });
     if ended.recv_timeout(MOMENT).is_err() {
-        eprintln!("{}: some servers could not be ended and are abandoned", run.shared.name);
+        labsim::eprint(&format!("{}: some servers could not be ended and are abandoned\n", run.shared.name));
     }
 }
 
