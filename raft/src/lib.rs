@@ -6,7 +6,7 @@
 //!
 //! # How it is built
 //!
-//! The rules of figures 2 and 13 are plain functions on plain state, [`Core`](core::Core): no thread, no
+//! The rules of figures 2 and 13 are plain functions on plain state, `Core`: no thread, no
 //! lock, no clock (a rule that needs the time is given it). Around them stands [`Raft`]: one mutex over the
 //! core and a few threads that sleep on condition variables until a rule gives them work.
 //!
