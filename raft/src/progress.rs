@@ -8,7 +8,7 @@ pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How many AppendEntries to one follower may be unanswered while new entries still go out at once. Beyond
 /// it entries wait and go together, which is when batching helps most.
-pub(crate) const MAX_IN_FLIGHT: usize = 4;
+pub(crate) const MAX_IN_FLIGHT: usize = 2;
 
 /// How long a snapshot may stay unanswered before it is sent again: it may have been lost without notice.
 pub(crate) const SNAPSHOT_RETRY_INTERVAL: Duration = Duration::from_millis(1000);
