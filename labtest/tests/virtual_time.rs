@@ -3,6 +3,7 @@
 //! The tests below run other tests of this binary, as a user would, and read what they print. Where there is no
 //! virtual time they have nothing to say.
 
+use std::collections::HashSet;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -38,7 +39,7 @@ fn chatter() {
     labtest::run(|run| {
         let said = Arc::new(Mutex::new(Vec::new()));
         let talk = |me: u32| {
-            let said = said.clone();
+            let (said, run) = (said.clone(), run.clone());
             move || {
                 for round in 0..20 {
                     let mut said = said.lock();
@@ -47,6 +48,9 @@ fn chatter() {
                     log::trace!("{} says {:?} of {}", me, said.last(), said.clone().len());
                     drop(said);
                     log::warn!("{me} has spoken");
+                    if round == me {
+                        run.warn(format_args!("{me} talks too much"));
+                    }
                     eprintln!("{}", vec![me.to_string(); 3].join(" "));
                     thread::sleep(Duration::from_micros(u64::from(me)));
                 }
@@ -64,24 +68,32 @@ fn a_run_is_the_same_whatever_is_shown_of_it() {
     if labsim::unsupported().is_some() {
         return;
     }
-    let trace = |arguments: &[&str], environment: &[(&str, &str)]| {
-        let (passed, text) = again("chatter", arguments, environment);
+    let trace = |seed: &str, arguments: &[&str], environment: &[(&str, &str)]| {
+        let environment = [&[("LAB_SEED", seed)], environment].concat();
+        let (passed, text) = again("chatter", arguments, &environment);
         let (_, trace) = text.rsplit_once(" trace=").unwrap_or_else(|| panic!("no trace in: {text}"));
         assert!(passed && text.contains("warning: chatter: there was talk\n"), "{text}");
         (trace[..16].to_string(), text.contains("has spoken"))
     };
-    let (plain, shown) = trace(&["--nocapture"], &[]);
-    assert!(!shown);
-    for (arguments, environment, shows) in [
-        (["--nocapture"], [("LAB_LOG", "trace")], true),
-        (["--show-output"], [("LAB_LOG", "warn")], true),
-        (["--show-output"], [("LAB_LOG", "error")], false),
-        (["--nocapture"], [("RUST_BACKTRACE", "full")], false),
-        (["--nocapture"], [("LAB_HANDOVER", "futex")], false),
-    ] {
-        assert_eq!(trace(&arguments, &environment), (plain.clone(), shows), "{environment:?}");
+    // Several, as not every seed's schedule preempts threads where they allocate.
+    let seeds = ["1", "2", "3", "4", "5", "6", "7", "8"];
+    let mut traces = HashSet::new();
+    for seed in seeds {
+        let (plain, shown) = trace(seed, &["--nocapture"], &[]);
+        assert!(!shown);
+        for (arguments, environment, shows) in [
+            (["--nocapture"], [("LAB_LOG", "trace")], true),
+            (["--show-output"], [("LAB_LOG", "warn")], true),
+            (["--show-output"], [("LAB_LOG", "error")], false),
+            (["--nocapture"], [("RUST_BACKTRACE", "full")], false),
+            (["--nocapture"], [("LAB_HANDOVER", "futex")], false),
+        ] {
+            let again = trace(seed, &arguments, &environment);
+            assert_eq!(again, (plain.clone(), shows), "seed {seed}, {environment:?}");
+        }
+        traces.insert(plain);
     }
-    assert_ne!(trace(&["--nocapture"], &[("LAB_SEED", "8")]).0, plain);
+    assert_eq!(traces.len(), seeds.len(), "each seed is a run of its own");
 }
 
 /// Fails at a time that the order of threads decides.
