@@ -1,0 +1,14 @@
+//! A replicated key/value service over Raft: the solution of labs 3A and 3B.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod clerk;
+mod messages;
+mod server;
+
+pub use labnode::Persister;
+pub use raft::{Raft, RaftClient};
+
+pub use crate::clerk::Clerk;
+pub use crate::messages::{KvClient, KvService, Op, Reply, Request};
+pub use crate::server::KvServer;
