@@ -35,7 +35,7 @@ pub struct Test {
     after: Option<After>,
 }
 
-type After = Box<dyn FnOnce(&Report<String>)>;
+type After = Box<dyn FnOnce(&mut Report<String>)>;
 
 /// What the body is told about its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,9 @@ impl Test {
         self
     }
 
-    /// Called after the run, outside of it, in the run's process, whatever the outcome: to write files, say.
-    pub fn after(mut self, after: impl FnOnce(&Report<String>) + 'static) -> Test {
+    /// Called after the run, outside of it, in the run's process, whatever the outcome: to write files, or to judge
+    /// what the run has left behind, which takes no time of the run. It may change the result.
+    pub fn after(mut self, after: impl FnOnce(&mut Report<String>) + 'static) -> Test {
         self.after = Some(Box::new(after));
         self
     }
@@ -80,7 +81,15 @@ impl Test {
     /// unwinds without a further message. `body` returns a line about what it did.
     ///
     /// Call it once in a test function, and from nowhere else: in the child process it does not return.
-    pub fn run(mut self, body: impl FnOnce(Run) -> String + Send + 'static) {
+    pub fn run(self, body: impl FnOnce(Run) -> String + Send + 'static) {
+        if let Err(text) = self.try_run(body) {
+            println!("{text}");
+            fail("");
+        }
+    }
+
+    /// As [`run`](Self::run), but returns what went wrong: for tests of tests, which must object.
+    pub fn try_run(mut self, body: impl FnOnce(Run) -> String + Send + 'static) -> Result<(), String> {
         let (knobs, mut remarks) = match Knobs::read(self.known) {
             Ok(read) => read,
             Err(error) => fail(&error.to_string()),
@@ -114,30 +123,24 @@ impl Test {
         let seed = self.options.seed;
         let name = self.name.clone();
         let finished = self.run_here(real, body);
-        println!(
-            "{}",
-            if finished.ok {
-                success(&name, seed, 1, &finished)
-            } else {
-                failure(&name, seed, real, &finished.text)
-            }
-        );
         if !finished.ok {
-            fail("");
+            return Err(failure(&name, seed, real, &finished.text));
         }
+        println!("{}", success(&name, seed, 1, &finished));
+        Ok(())
     }
 
     /// The run itself, on this process.
     fn run_here(self, real: bool, body: impl FnOnce(Run) -> String + Send + 'static) -> Finished {
         let options = self.options;
         let run = Run { seed: options.seed, simulated: !real };
-        let report = if real {
+        let mut report = if real {
             real_time::run(&options, move || body(run))
         } else {
             sim::run(&options, move || body(run))
         };
         if let Some(after) = self.after {
-            after(&report);
+            after(&mut report);
         }
         finished(report)
     }
@@ -148,9 +151,9 @@ fn say_once(remarks: &[String]) {
     ONCE.call_once(|| remarks.iter().for_each(|remark| eprintln!("{remark}")));
 }
 
-/// Every seed in a process of its own; shows the first, or the smallest that failed.
+/// Every seed in a process of its own; shows the output of the first, or of the smallest that failed.
 #[cfg(target_os = "linux")]
-fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: bool) {
+fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: bool) -> Result<(), String> {
     only_once(name);
     let (first, runs) = match &knobs.seed {
         Some((seed, build)) => {
@@ -167,17 +170,15 @@ fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: b
     let seeds = Seeds { test: name, first, runs: u64::from(runs), wall_max, real, check: knobs.check };
     let outcomes = seeds.try_all();
     let failed = outcomes.iter().find(|outcome| outcome.result.is_err());
-    let Some(shown) = failed.or(outcomes.first()) else { return };
+    let Some(shown) = failed.or(outcomes.first()) else { return Ok(()) };
     print!("{}", shown.output);
     match &shown.result {
         Ok(finished) => {
             println!("{}", success(name, shown.seed, runs, finished));
             show_warnings(outcomes.iter().map(|outcome| outcome.output.as_str()));
+            Ok(())
         }
-        Err(text) => {
-            println!("{}", failure(name, shown.seed, real, text));
-            fail("");
-        }
+        Err(text) => Err(failure(name, shown.seed, real, text)),
     }
 }
 
