@@ -271,7 +271,10 @@ impl<N: Node> Subject for Inner<N> {
 
         let slots = self.slots.lock();
         let applied = self.applied.lock();
-        let mut out = "server  alive  connected    term  leader  applied up to\n".to_string();
+        // Of services that keep no record nobody knows what they applied.
+        let recorded = applied.highest() > 0 || (0..slots.len()).any(|server| applied.last(server).is_some());
+        let head = if recorded { "  applied up to" } else { "" };
+        let mut out = format!("server  alive  connected    term  leader{head}\n");
         for (server, (slot, state)) in slots.iter().zip(states).enumerate() {
             let yes_no = |yes| if yes { "yes" } else { "no" };
             let (term, leader) = match state {
@@ -281,21 +284,25 @@ impl<N: Node> Subject for Inner<N> {
                 Some(Err(RecvTimeoutError::Disconnected)) => ("?".to_string(), "? (state() panics)"),
             };
             let last = applied.last(server).map_or_else(|| "-".to_string(), |last| last.to_string());
+            let last = if recorded { format!("  {last}") } else { String::new() };
             let (alive, connected) = (yes_no(slot.life.is_some()), yes_no(slot.side.is_some()));
-            out += &format!("{server:<6}  {alive:<5}  {connected:<9}  {term:>6}  {leader:<6}  {last}\n");
+            out += &format!("{server:<6}  {alive:<5}  {connected:<9}  {term:>6}  {leader:<6}{last}\n");
         }
-        out += &format!("highest index applied anywhere: {}\n", applied.highest());
+        if recorded {
+            out += &format!("highest index applied anywhere: {}\n", applied.highest());
+        }
         out
     }
 
     fn summary(&self) -> String {
         let total = self.network.total();
+        let highest = self.applied.lock().highest();
         format!(
-            "{}, {} RPCs, {} bytes, index {}",
+            "{}, {} RPCs, {} bytes{}",
             text::count(self.slots.lock().len(), "peer"),
             text::thousands(total.calls),
             text::thousands(total.request_bytes + total.reply_bytes),
-            self.applied.lock().highest()
+            if highest > 0 { format!(", index {highest}") } else { String::new() }
         )
     }
 
@@ -516,6 +523,9 @@ mod tests {
             let cluster = cluster(run, 3, |seat| Toy { hangs: seat.me == 2, ..toy(seat) });
             cluster.connect(1);
             cluster.crash(0);
+            let unrecorded = cluster.inner.report();
+            assert!(unrecorded.contains("leader\n") && !unrecorded.contains("applied"), "{unrecorded}");
+            cluster.applied().lock().begin(2, b"").unwrap();
             let report = cluster.inner.report();
             let lines: Vec<Vec<&str>> =
                 report.lines().map(|line| line.split_whitespace().collect()).collect();

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`Run`] | one run of one test: clock, random streams, phases, interruptible waits, the first failure |
 //! | [`Cluster`] | servers on a simulated network, to be crashed, restarted, cut off and joined |
+//! | [`Station`] | a machine beside the servers, for a client of theirs |
 //! | [`Incarnation`] | the life of a server between two crashes; knows which threads are its own |
 //! | [`Applied`] | the record of what was applied, and its rules |
 //! | [`Applier`] | the thread that takes a peer's apply messages and enters them into the record |
@@ -26,6 +27,7 @@ mod applied;
 mod applier;
 mod cluster;
 mod failure;
+mod files;
 mod incarnation;
 mod logger;
 mod name;
@@ -33,6 +35,7 @@ mod report;
 mod run;
 mod runner;
 mod snapshot;
+mod station;
 mod text;
 mod threads;
 
@@ -40,11 +43,15 @@ pub use applied::Applied;
 pub use applier::Applier;
 pub use cluster::{Cluster, Node, Seat};
 pub use failure::panic_message;
+pub use files::write_report;
 pub use incarnation::Incarnation;
 /// The allocator that a suite installs, so that in virtual time addresses are the same in each run of a seed.
 pub use labsim::Alloc;
+/// For what only observes a run, such as recorders: the run does not notice.
+pub use labsim::observe;
 pub use name::TestName;
 pub use run::{Run, Subject, Task};
-pub use runner::{run, run_named};
+pub use runner::{objection, run, run_named, run_seeds};
 pub use snapshot::ServiceSnapshot;
-pub use text::{count, servers, show};
+pub use station::Station;
+pub use text::{count, seconds, servers, show, thousands};

@@ -64,6 +64,8 @@ pub(crate) struct Progress {
     pub(crate) calls: Vec<Call>,
     calls_made: u64,
     pub(crate) subjects: Vec<Arc<dyn Subject>>,
+    /// Those who have something to say of the run once it is over.
+    pub(crate) judges: Vec<Judge>,
     /// What the subjects say about a run that passed.
     pub(crate) summary: Vec<String>,
     /// All there ever were, oldest first.
@@ -111,6 +113,9 @@ pub trait Subject: Send + Sync {
     /// Ends all that is still running.
     fn shut_down(&self);
 }
+
+/// Looks at what a run has left behind, once it is over; the error is its objection.
+pub(crate) type Judge = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 /// How long the threads of a killed server may take to end: a call to a server that cannot be reached takes up to 7 s.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -323,6 +328,15 @@ impl Run {
     /// Puts a subject into the run's reports and lets the run end it.
     pub fn attach(&self, subject: Arc<dyn Subject>) {
         self.progress(|progress| progress.subjects.push(subject));
+    }
+
+    /// Has `judge` look at what the run leaves behind, once it is over, whether it has passed or not: outside of it,
+    /// where work takes none of the run's time. The error fails the run, or adds to its report.
+    ///
+    /// The run's threads are then stopped for good, wherever they were: what `judge` locks they must only have
+    /// locked within [`labsim::observe`] or [`labsim::no_preempt`].
+    pub fn judge_afterwards(&self, judge: impl FnOnce() -> Result<(), String> + Send + 'static) {
+        self.progress(|progress| progress.judges.push(Box::new(judge)));
     }
 
     /// Makes `failure` the run's failure, unless it already has one or is over; then the failure is given back.

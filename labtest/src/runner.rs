@@ -2,13 +2,14 @@
 //! what happened.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::failure::{self, Failure};
 use crate::name::TestName;
-use crate::run::{Limits, Over, Progress, Run};
+use crate::run::{Judge, Limits, Over, Progress, Run};
 use crate::{logger, report, threads};
 
 /// The labs' limit for one test; and for a call, so long that whoever still holds a lock then will not let go.
@@ -56,6 +57,27 @@ pub fn run<F: FnOnce(&Run) + Send + 'static>(body: F) {
 
 /// As [`run`], for a wrapper whose closure is not the test's own.
 pub fn run_named(name: TestName, body: impl FnOnce(&Run) + Send + 'static) {
+    run_seeds(name, RUNS, body);
+}
+
+/// As [`run_named`], for tests so long that another number of `seeds` suits them, where the environment does not say.
+pub fn run_seeds(name: TestName, seeds: u32, body: impl FnOnce(&Run) + Send + 'static) {
+    let (test, body) = prepare(name, seeds, body);
+    test.run(body);
+}
+
+/// The report of a test that must fail, with one seed; `None` if it passes. For tests of a harness, which show it
+/// what is wrong.
+pub fn objection(name: TestName, body: impl FnOnce(&Run) + Send + 'static) -> Option<String> {
+    let (test, body) = prepare(name, 1, body);
+    test.try_run(body).err()
+}
+
+fn prepare(
+    name: TestName,
+    seeds: u32,
+    body: impl FnOnce(&Run) + Send + 'static,
+) -> (labsim::Test, impl FnOnce(labsim::Run) -> String + Send + 'static) {
     if let Err(malformed) = logger::install() {
         eprintln!("{malformed}");
         panic::resume_unwind(Box::new(malformed));
@@ -67,12 +89,35 @@ pub fn run_named(name: TestName, body: impl FnOnce(&Run) + Send + 'static) {
         stuck_max: Duration::MAX,
         ..labsim::Options::new(0)
     };
-    labsim::Test::new(name.full()).known(&VARIABLES).runs(RUNS).options(options).after(show_remains).run(
-        move |run| match run_once(name, run.seed, LIMITS, body) {
-            Ok(summary) => summary,
-            Err(report) => labsim::fail(report),
+    let judges: Arc<Mutex<Vec<Judge>>> = Arc::default();
+    let theirs = judges.clone();
+    let test = labsim::Test::new(name.full()).known(&VARIABLES).runs(seeds).options(options).after(
+        move |report: &mut labsim::Report<String>| {
+            show_remains(report);
+            judge(name, report, std::mem::take(&mut judges.lock()));
         },
     );
+    let body = move |run: labsim::Run| match run_once(name, run.seed, LIMITS, &theirs, body) {
+        Ok(summary) => summary,
+        Err(report) => labsim::fail(report),
+    };
+    (test, body)
+}
+
+/// Asks those who have something to say of a run that is over. A run that was ended from outside was stopped in the
+/// midst of things, and nobody is asked.
+fn judge(name: TestName, report: &mut labsim::Report<String>, judges: Vec<Judge>) {
+    for judge in judges {
+        let before = match &report.result {
+            Ok(_) => format!("{name} failed when it was over:"),
+            Err(labsim::Failure::Reported(failure)) => failure.trim_end().to_string(),
+            Err(_) => return,
+        };
+        if let Err(objection) = judge() {
+            let told = format!("{before}\n\n{objection}");
+            report.result = Err(labsim::Failure::Reported(told));
+        }
+    }
 }
 
 /// After a run that was ended from outside and so could not report: the little that can be said.
@@ -99,6 +144,7 @@ fn run_once(
     name: TestName,
     seed: u64,
     limits: Limits,
+    judges: &Mutex<Vec<Judge>>,
     body: impl FnOnce(&Run) + Send + 'static,
 ) -> Result<String, String> {
     let run = &Run::new(name, seed, limits);
@@ -114,6 +160,7 @@ fn run_once(
         Err(report)
     };
     set_active(None);
+    *judges.lock() = run.progress(|progress| std::mem::take(&mut progress.judges));
     // The subjects and incarnations know the run and the run them: part them, so that all are freed.
     drop(run.progress(|progress| {
         use std::mem::take;
@@ -214,7 +261,6 @@ fn abandon(run: &Run) {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread;
 
@@ -238,7 +284,7 @@ pub(crate) mod tests {
         let _one = ONE_AT_A_TIME.lock();
         failure::install_hook();
         let begun = Instant::now();
-        let outcome = run_once(TestName::of::<fn()>(), 7, limits, body);
+        let outcome = run_once(TestName::of::<fn()>(), 7, limits, &Mutex::default(), body);
         assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
         outcome
     }
@@ -248,7 +294,9 @@ pub(crate) mod tests {
         let _one = ONE_AT_A_TIME.lock();
         failure::install_hook();
         let options = labsim::Options::new(7);
-        let report = labsim::run(options, move || run_once(TestName::of::<fn()>(), 7, limits, body));
+        let report = labsim::run(options, move || {
+            run_once(TestName::of::<fn()>(), 7, limits, &Mutex::default(), body)
+        });
         report.result.expect("it comes to an end")
     }
 
@@ -455,6 +503,45 @@ pub(crate) mod tests {
         let [(_, simulated), (_, real)] = outcomes(LIMITS, |run| run.fail_if_virtual("too slow"));
         assert!(simulated.unwrap_err().contains("too slow"));
         real.unwrap();
+    }
+
+    fn name_of<F: FnOnce(&Run)>(_: &F) -> TestName {
+        TestName::of::<F>()
+    }
+
+    #[test]
+    fn what_a_judge_objects_to_fails_a_run_that_passed() {
+        let body = |run: &Run| {
+            let run_is_over = run.clone();
+            run.judge_afterwards(move || {
+                assert!(run_is_over.progress(|progress| progress.over) && !labsim::is_simulated());
+                Err("one too many".to_string())
+            });
+            run.judge_afterwards(|| Err("and another".to_string()));
+            run.judge_afterwards(|| Ok(()));
+        };
+        let report = objection(name_of(&body), body).expect("the test passed");
+        for part in ["failed when it was over:\n\none too many\n\nand another\n", "to see it again"] {
+            assert!(report.contains(part), "{part:?} is missing in: {report}");
+        }
+    }
+
+    #[test]
+    fn a_judge_adds_to_the_report_of_a_run_that_failed() {
+        let body = |run: &Run| {
+            run.judge_afterwards(|| Err("the consequence".to_string()));
+            run.fail("the cause");
+        };
+        let report = objection(name_of(&body), body).expect("the test passed");
+        let (cause, consequence) = (report.find("the cause"), report.find("\n\nthe consequence\n"));
+        assert!(cause.is_some() && cause < consequence, "{report}");
+        assert!(!report.contains("when it was over"), "{report}");
+    }
+
+    #[test]
+    fn there_is_no_objection_to_a_run_that_passed_and_that_nobody_objects_to() {
+        let body = |run: &Run| run.judge_afterwards(|| Ok(()));
+        assert_eq!(objection(name_of(&body), body), None);
     }
 
     #[test]

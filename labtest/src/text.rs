@@ -27,7 +27,7 @@ pub fn servers(servers: &[usize]) -> String {
 }
 
 /// 9120 as "9,120".
-pub(crate) fn thousands(n: u64) -> String {
+pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -40,7 +40,7 @@ pub(crate) fn thousands(n: u64) -> String {
 }
 
 /// Seconds since the start of a run: "1.204 s".
-pub(crate) fn seconds(time: Duration) -> String {
+pub fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
 }
 

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
-use labsim::node;
+use labsim::node::{self, Node};
 
 use crate::incarnation::Incarnation;
 use crate::run::Run;
@@ -36,13 +36,22 @@ pub(crate) fn spawn(
     incarnation: Option<Arc<Incarnation>>,
     f: impl FnOnce() + Send + 'static,
 ) {
-    let owner = Owner { run, incarnation: incarnation.clone() };
+    let node = incarnation.as_ref().map(|incarnation| incarnation.node().clone());
+    spawn_on(node.as_ref(), name, Owner { run, incarnation }, f);
+}
+
+/// Starts a thread of the harness on `node`.
+pub(crate) fn spawn_at(node: &Node, name: String, run: Run, f: impl FnOnce() + Send + 'static) {
+    spawn_on(Some(node), name, Owner { run, incarnation: None }, f);
+}
+
+fn spawn_on(node: Option<&Node>, name: String, owner: Owner, f: impl FnOnce() + Send + 'static) {
     let thread = move || {
         OWNER.set(Some(owner));
         f();
     };
-    let spawned = match incarnation {
-        Some(incarnation) => incarnation.node().spawn(name, thread),
+    let spawned = match node {
+        Some(node) => node.spawn(name, thread),
         None => thread::Builder::new().name(name).spawn(thread),
     };
     spawned.expect("the system refused a thread");
