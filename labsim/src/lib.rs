@@ -88,6 +88,9 @@
 //!
 //! **Nodes.** See [`node`].
 //!
+//! **Questions.** [`what_if`] forks the process and lets the copy answer: what would this server do, were it
+//! restarted now?
+//!
 //! # What it promises
 //!
 //! - The same executable, seed, schedule and environment of the run give the same run: every switch, every clock
@@ -212,6 +215,18 @@ pub fn preemption_point() {
 pub fn no_preempt<T>(f: impl FnOnce() -> T) -> T {
     let _scope = sim::Scope::shield();
     f()
+}
+
+/// Asks what would happen: calls `f` in a copy of the whole run, made here and now, and gives back what it
+/// answers. In the copy the calling thread goes on alone, outside all nodes and scopes; every other thread is
+/// stopped for good where it stands, and whatever locks it holds stay locked. `f` may start threads and let
+/// virtual time pass; what it prints is lost. The run itself stands still and does not notice: its time, its
+/// schedule and its trace are what they would be without.
+///
+/// `Some(Err)` says why there is no answer: a panic, a deadlock, the death of the copy, 20 s of real time.
+/// `None` outside a simulated run. Costs a `fork` of the process, about a millisecond and what `f` takes.
+pub fn what_if(f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, String>> {
+    sim::what_if(f)
 }
 
 /// Calls `f` so that the run does not notice: as [`no_preempt`], clock reads are free, random bytes come from a

@@ -69,6 +69,10 @@ pub(crate) fn trace_event(_value: u64) {}
 
 pub(crate) fn preemption_point() {}
 
+pub(crate) fn what_if(_f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, String>> {
+    None
+}
+
 pub(crate) fn add_node(_name: &str) -> Option<u32> {
     None
 }

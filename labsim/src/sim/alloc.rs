@@ -38,6 +38,12 @@ pub(crate) fn set_limit(bytes: usize) {
     unsafe { (*ARENA.0.get()).limit = bytes };
 }
 
+/// The limit of the present run.
+pub(crate) fn limit() -> usize {
+    // SAFETY: set before the run began, and not since.
+    unsafe { (*ARENA.0.get()).limit }
+}
+
 /// The most bytes the heap of the run, which is over, held; `None` where the allocator is not installed.
 pub(crate) fn peak() -> Option<usize> {
     // SAFETY: as above.

@@ -19,6 +19,7 @@ mod stacks;
 mod thread;
 mod trace;
 mod watchdog;
+mod what_if;
 
 pub use alloc::Alloc;
 pub(crate) use run::{debugged, run, unsupported};
@@ -26,3 +27,4 @@ pub(crate) use scope::{
     Scope, add_node, alive_on, crash_node, current_node, eprint, freeze_node, is_simulated, now,
     preemption_point, set_node_clock, thaw_node, trace_event, visit,
 };
+pub(crate) use what_if::what_if;

@@ -82,16 +82,22 @@ pub(crate) fn debugged() -> bool {
 }
 
 fn failure(runtime: &Runtime, options: &Options, watch: Watch) -> Failure {
-    let one = |id: ThreadId, stack: Option<Backtrace>| ThreadDump {
-        state: "runs".into(),
-        ..diagnosis::dump(runtime, id, stack.as_ref())
-    };
     match watch {
-        Watch::Busy(id, stack) => return Failure::BusyLoop(one(id, stack)),
-        Watch::OutOfTime(id, stack) => return Failure::WallLimit(options.wall_max, one(id, stack)),
+        Watch::Busy(id, stack) => return Failure::BusyLoop(running(runtime, id, stack)),
+        Watch::OutOfTime(id, stack) => {
+            return Failure::WallLimit(options.wall_max, running(runtime, id, stack));
+        }
         Watch::Over => {}
     }
-    let ending = runtime.ending.take().unwrap_or(Ending::Panicked);
+    ended(runtime, runtime.ending.take().unwrap_or(Ending::Panicked))
+}
+
+fn running(runtime: &Runtime, id: ThreadId, stack: Option<Backtrace>) -> ThreadDump {
+    ThreadDump { state: "runs".into(), ..diagnosis::dump(runtime, id, stack.as_ref()) }
+}
+
+/// The failure of a run that ended so.
+pub(super) fn ended(runtime: &Runtime, ending: Ending) -> Failure {
     match ending {
         Ending::Returned | Ending::Panicked => Failure::Panicked(last_panic(runtime)),
         Ending::Deadlock => Failure::Deadlock(all(runtime)),
@@ -103,13 +109,13 @@ fn failure(runtime: &Runtime, options: &Options, watch: Watch) -> Failure {
         }
         Ending::Memory => {
             let (id, stack) = runtime.stacks_shown.borrow_mut().pop().unzip();
-            Failure::MemoryLimit(options.memory_max, one(id.unwrap_or(ThreadId(0)), stack))
+            Failure::MemoryLimit(alloc::limit(), running(runtime, id.unwrap_or(ThreadId(0)), stack))
         }
     }
 }
 
 /// The one that ended the run.
-fn last_panic(runtime: &Runtime) -> PanicNote {
+pub(super) fn last_panic(runtime: &Runtime) -> PanicNote {
     let note = runtime.panics.borrow().last().cloned();
     note.unwrap_or_else(|| PanicNote {
         thread: "main".into(),
@@ -197,7 +203,7 @@ fn note(info: &PanicHookInfo<'_>) {
             let node = scheduler.node(scheduler.thread(inside.thread.id).node);
             (node.name.clone(), Duration::from_nanos(scheduler.now()))
         };
-        runtime.ends_by_panic.set(runtime.end_on_panic);
+        runtime.ends_by_panic.set(runtime.end_on_panic || runtime.copy_answers_to.get().is_some());
         runtime.panics.borrow_mut().push(PanicNote { thread, node, at, message, location });
     }
 }

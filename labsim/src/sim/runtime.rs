@@ -8,6 +8,7 @@
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::diagnosis;
@@ -19,6 +20,7 @@ use super::scheduler::{Nanos, NodeId, OUTSIDE, Scheduler, Stop, ThreadId, Waitin
 use super::stacks::Stacks;
 use super::thread::Thread;
 use super::watchdog;
+use super::what_if::end_copy;
 use crate::options::Options;
 use crate::report::PanicNote;
 
@@ -68,6 +70,8 @@ pub(crate) struct Runtime {
     /// panic hook, which would stay locked.
     pub(super) ends_by_panic: Cell<bool>,
     stuck_max: Nanos,
+    /// In a copy of the run, and only there: where its answer is to go. See `what_if`.
+    pub(super) copy_answers_to: Cell<Option<RawFd>>,
     /// The first thread may begin.
     pub(super) ready: AtomicU32,
     pub(crate) over: AtomicU32,
@@ -106,6 +110,7 @@ impl Runtime {
             end_on_panic: options.end_on_panic,
             ends_by_panic: Cell::new(false),
             stuck_max: options.stuck_max.as_nanos().try_into().unwrap_or(Nanos::MAX),
+            copy_answers_to: Cell::new(None),
             ready: AtomicU32::new(0),
             over: AtomicU32::new(0),
             progress: AtomicU64::new(0),
@@ -145,7 +150,8 @@ impl Inside {
     #[inline]
     pub(crate) fn enter() -> Option<Inside> {
         let thread = Thread::current()?;
-        (!thread.inside.replace(true)).then_some(Inside { thread })
+        // Not `then_some`: the record that is not wanted would be made and dropped, and the drop leaves the runtime.
+        (!thread.inside.replace(true)).then(|| Inside { thread })
     }
 
     pub(crate) fn runtime(&self) -> &'static Runtime {
@@ -334,6 +340,7 @@ impl Inside {
     /// Ends the run. Nothing is unwound: the threads of the run just never run again.
     pub(crate) fn end(&self, ending: Ending) -> ! {
         let runtime = self.runtime();
+        let ending = end_copy(runtime, ending);
         *runtime.ending.borrow_mut() = Some(ending);
         raw::futex_post(&runtime.over);
         raw::park_forever()
@@ -395,5 +402,23 @@ impl Runtime {
         let id = scheduler.spawn(OUTSIDE);
         scheduler.set_name(id, "main".into());
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Inside;
+    use crate::Options;
+
+    #[test]
+    fn a_call_that_the_runtime_makes_does_not_enter_it_and_does_not_leave_it_either() {
+        let report = crate::run(Options::new(1), || {
+            let outer = Inside::enter();
+            let inner = [Inside::enter().is_some(), Inside::enter().is_some()];
+            let entered = outer.is_some();
+            drop(outer);
+            (entered, inner, Inside::enter().is_some())
+        });
+        assert_eq!(report.result.unwrap(), (true, [false, false], true));
     }
 }

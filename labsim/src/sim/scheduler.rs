@@ -396,6 +396,18 @@ impl Scheduler {
         }
     }
 
+    /// Stops every thread but the running one for good, wherever it stands.
+    pub(crate) fn stop_all_but(&mut self, me: ThreadId) {
+        for (id, slot) in (0..).map(ThreadId).zip(&mut self.threads) {
+            if id != me && slot.state != State::Finished {
+                slot.state = State::Crashed;
+            }
+        }
+        self.runnable.clear();
+        self.timers.clear();
+        self.futexes.clear();
+    }
+
     /// The node's threads do not run until [`thaw`](Self::thaw); time goes on for them.
     pub(crate) fn freeze(&mut self, id: NodeId) {
         self.nodes[id.0 as usize].frozen = true;
