@@ -5,10 +5,12 @@
 mod clerk;
 mod messages;
 mod server;
+mod state_machine;
+mod waiters;
 
 pub use labnode::Persister;
 pub use raft::{Raft, RaftClient};
 
-pub use crate::clerk::Clerk;
-pub use crate::messages::{KvClient, KvService, Op, Reply, Request};
+pub use crate::clerk::{Clerk, MAX_OP_BYTES};
+pub use crate::messages::{KvClient, KvService, Op, Reply, Request, RequestId};
 pub use crate::server::KvServer;

@@ -1,4 +1,4 @@
-//! What clerks and servers say to each other.
+//! What clerks and servers say to each other. A [`Request`] is also what the log holds.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,8 @@ labrpc::service! {
     /// What a server does for clerks.
     pub service "kv" {
         trait KvService; client KvClient;
-        /// Executes one operation, once, however often it is asked.
+        /// Executes an operation, and answers when its effect is permanent. Asked for the same one again, it does
+        /// not execute it again.
         async rpc execute(Request) -> Reply;
     }
 }
@@ -14,12 +15,20 @@ labrpc::service! {
 /// An operation and who asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// The clerk: a number that no other has.
-    pub client: u64,
-    /// The clerk's operations are numbered from 1; asking again does not change the number.
-    pub seq: u64,
+    /// Which operation of which clerk it is.
+    pub id: RequestId,
     /// What is to be done.
     pub op: Op,
+}
+
+/// What tells an operation from all others, and a repeated request from a new one: "each client assigns unique
+/// serial numbers to every command" (Raft, section 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestId {
+    /// The clerk: a number that no other has.
+    pub client: u64,
+    /// Counts the clerk's operations, from 1. It stays the same when the clerk asks again.
+    pub seq: u64,
 }
 
 /// An operation on one key.
@@ -37,7 +46,7 @@ pub enum Op {
         /// Its new value.
         value: String,
     },
-    /// `value` is added to what `key` has.
+    /// `value` is added to the end of what `key` has.
     Append {
         /// The key.
         key: String,
@@ -49,8 +58,9 @@ pub enum Op {
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Done. For a `Get`, the value; otherwise empty.
+    /// Done. The value if it was a `Get`, nothing otherwise.
     Done(String),
-    /// This server does not lead, or no longer: ask another.
+    /// This server does not lead, or it did and ceased to while the operation was under way: ask another. The
+    /// operation may have been executed all the same, or be executed yet.
     WrongLeader,
 }
