@@ -183,7 +183,7 @@ mod tests {
             let network = Network::new(NetworkOptions::default());
             let disks: Vec<Persister> = (0..n).map(|_| Persister::new()).collect();
             let mut servers = Vec::new();
-            for me in 0..n {
+            for (me, disk) in disks.iter().enumerate() {
                 let node: Arc<dyn Spawn> = Arc::new(Threads);
                 let peers = (0..n)
                     .map(|to| {
@@ -192,7 +192,7 @@ mod tests {
                         RaftClient::new(client)
                     })
                     .collect();
-                let kv = KvServer::new(peers, me, disks[me].clone(), max_raft_state);
+                let kv = KvServer::new(peers, me, disk.clone(), max_raft_state);
                 let mut server = Server::new(&me.to_string(), node);
                 server.add(kv.raft().into_service());
                 server.add(kv.clone().into_service());
