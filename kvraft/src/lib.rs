@@ -13,4 +13,4 @@ pub use raft::{Raft, RaftClient};
 
 pub use crate::clerk::{Clerk, MAX_OP_BYTES};
 pub use crate::messages::{KvClient, KvService, Op, Reply, Request, RequestId};
-pub use crate::server::KvServer;
+pub use crate::server::{KvServer, Reads};

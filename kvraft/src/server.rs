@@ -8,7 +8,7 @@ use futures::channel::oneshot;
 use labnode::{ApplyMsg, Persister};
 use labrpc::RpcError;
 use parking_lot::{Mutex, MutexGuard};
-use raft::{Raft, RaftClient};
+use raft::{Raft, RaftClient, ReadIndexError};
 
 use crate::messages::{KvService, Op, Reply, Request};
 use crate::state_machine::StateMachine;
@@ -23,11 +23,25 @@ const APPLY_CAPACITY: usize = 64;
 pub struct KvServer {
     raft: Raft,
     state: Arc<Mutex<State>>,
+    reads: Reads,
+}
+
+/// How a leader answers a `Get`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// From its state, once a majority has confirmed that it leads; through the log where that cannot be done yet.
+    #[default]
+    ByIndex,
+    /// Through the log, like a write.
+    ByLog,
 }
 
 #[derive(Default)]
 struct State {
     machine: StateMachine,
+    /// The index of the last message applied. None counts before the first: Raft's commit index is beyond the
+    /// snapshot on disk when it lets us read.
+    applied: u64,
     waiters: Waiters,
     /// The service has ended: nothing more will be applied.
     dead: bool,
@@ -45,6 +59,17 @@ impl KvServer {
         persister: Persister,
         max_raft_state: Option<usize>,
     ) -> KvServer {
+        KvServer::with_reads(servers, me, persister, max_raft_state, Reads::default())
+    }
+
+    /// As [`new`](KvServer::new), for a server that answers reads in a certain way.
+    pub fn with_reads(
+        servers: Vec<RaftClient>,
+        me: usize,
+        persister: Persister,
+        max_raft_state: Option<usize>,
+        reads: Reads,
+    ) -> KvServer {
         let snapshot = persister.snapshot();
         let machine = if snapshot.is_empty() {
             StateMachine::default()
@@ -60,7 +85,9 @@ impl KvServer {
         let state = Arc::new(Mutex::new(State { machine, ..State::default() }));
         let (apply_ch, messages) = bounded(APPLY_CAPACITY);
         let raft = Raft::new(servers, me, persister.clone(), apply_ch);
-        let server = KvServer { raft, state };
+        let proposals = Arc::clone(&state);
+        raft.on_deposed(move || proposals.lock().waiters.clear());
+        let server = KvServer { raft, state, reads };
         let applier = server.clone();
         thread::Builder::new()
             .name(format!("kv-{me}-applier"))
@@ -87,13 +114,33 @@ impl KvServer {
         state.waiters.clear();
     }
 
-    /// Proposes a request to Raft; its answer comes through the channel. `None` if this server does not lead.
-    fn propose(&self, request: &Request) -> Option<oneshot::Receiver<String>> {
+    /// Has the request executed by way of the log. `None` if it was not, or not that we know.
+    async fn agree_on(&self, request: &Request) -> Option<String> {
         let command = labcodec::encode(request).expect("a request that came as a message");
-        // Under one lock: the command must not be applied before its waiter is there.
-        let mut state = self.state.lock();
-        let start = self.raft.start(command).ok()?;
-        Some(state.waiters.add(start.index, request.id))
+        let answer = {
+            // Under one lock: the command must not be applied before its waiter is there.
+            let mut state = self.state.lock();
+            if state.machine.has_executed(request) {
+                return Some(String::new());
+            }
+            let start = self.raft.start(command).ok()?;
+            state.waiters.add(start.index, request.id)
+        };
+        answer.await.ok()
+    }
+
+    /// The value of `key` after what was committed when Raft was asked for `index`.
+    async fn read_at(&self, index: oneshot::Receiver<u64>, key: &str) -> Option<String> {
+        let index = index.await.ok()?;
+        let applied = {
+            let mut state = self.state.lock();
+            if state.applied >= index {
+                return Some(state.machine.get(key).to_owned());
+            }
+            state.waiters.add_read(index)
+        };
+        applied.await.ok()?;
+        Some(self.state.lock().machine.get(key).to_owned())
     }
 
     /// The applier thread: executes what Raft has agreed on, in order, until Raft ends.
@@ -103,6 +150,8 @@ impl KvServer {
             // One lock for all that is there.
             for message in std::iter::once(first).chain(messages.try_iter()) {
                 let index = state.apply(message);
+                state.applied = index;
+                state.waiters.applied_up_to(index);
                 if max_raft_state.is_some_and(|limit| persister.state_size() > limit) {
                     let snapshot = state.machine.to_snapshot();
                     MutexGuard::unlocked(&mut state, || self.raft.snapshot(index, snapshot));
@@ -154,11 +203,18 @@ impl State {
 
 impl KvService for KvServer {
     async fn execute(&self, request: Request) -> labrpc::Result<Reply> {
-        let Some(answer) = self.propose(&request) else { return Ok(Reply::WrongLeader) };
-        match answer.await {
-            Ok(value) => Ok(Reply::Done(value)),
-            Err(oneshot::Canceled) if self.state.lock().dead => Err(RpcError::Stopped),
-            Err(oneshot::Canceled) => Ok(Reply::WrongLeader),
+        let answer = match (&request.op, self.reads) {
+            (Op::Get { key }, Reads::ByIndex) => match self.raft.read_index() {
+                Ok(index) => self.read_at(index, key).await,
+                Err(ReadIndexError::NothingCommitted) => self.agree_on(&request).await,
+                Err(ReadIndexError::NotLeader) => None,
+            },
+            _ => self.agree_on(&request).await,
+        };
+        match answer {
+            Some(value) => Ok(Reply::Done(value)),
+            None if self.state.lock().dead => Err(RpcError::Stopped),
+            None => Ok(Reply::WrongLeader),
         }
     }
 }

@@ -23,23 +23,24 @@ pub(crate) struct StateMachine {
 impl StateMachine {
     /// Executes a write, unless it has been executed before. A read changes nothing.
     pub(crate) fn apply(&mut self, request: Request) {
-        let RequestId { client, seq } = request.id;
-        if matches!(request.op, Op::Get { .. }) || self.has_written(request.id) {
+        if self.has_executed(&request) {
             return;
         }
-        self.latest_write.insert(client, seq);
+        let RequestId { client, seq } = request.id;
         match request.op {
-            Op::Get { .. } => {}
+            Op::Get { .. } => return,
             Op::Put { key, value } => {
                 self.values.insert(key, value);
             }
             Op::Append { key, value } => self.values.entry(key).or_default().push_str(&value),
         }
+        self.latest_write.insert(client, seq);
     }
 
-    /// Whether this write, or a later one of its client, has been executed.
-    pub(crate) fn has_written(&self, id: RequestId) -> bool {
-        self.latest_write.get(&id.client).is_some_and(|&latest| latest >= id.seq)
+    /// Whether this is a write, and it or a later one of its client has been executed.
+    pub(crate) fn has_executed(&self, request: &Request) -> bool {
+        let latest = self.latest_write.get(&request.id.client);
+        !matches!(request.op, Op::Get { .. }) && latest.is_some_and(|&latest| latest >= request.id.seq)
     }
 
     /// The value of `key`, empty if it has none.

@@ -12,7 +12,9 @@ use crate::messages::RequestId;
 /// by its end being dropped, so that nobody can be forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    by_index: BTreeMap<u64, Waiter>,
+    commands: BTreeMap<u64, Waiter>,
+    /// Those who wait for everything up to an index to be applied.
+    reads: BTreeMap<u64, Vec<Sender<()>>>,
 }
 
 #[derive(Debug)]
@@ -26,8 +28,25 @@ impl Waiters {
     /// an earlier term, waits in vain.
     pub(crate) fn add(&mut self, index: u64, id: RequestId) -> Receiver<String> {
         let (answer, receiver) = oneshot::channel();
-        self.by_index.insert(index, Waiter { id, answer });
+        self.commands.insert(index, Waiter { id, answer });
         receiver
+    }
+
+    /// A read waits for everything up to `index` to be applied.
+    pub(crate) fn add_read(&mut self, index: u64) -> Receiver<()> {
+        let (applied, receiver) = oneshot::channel();
+        self.reads.entry(index).or_default().push(applied);
+        receiver
+    }
+
+    /// Everything up to `index` has been applied and can be read.
+    pub(crate) fn applied_up_to(&mut self, index: u64) {
+        while let Some(first) = self.reads.first_entry().filter(|first| *first.key() <= index) {
+            for read in first.remove() {
+                // Whoever waits may have gone.
+                let _ = read.send(());
+            }
+        }
     }
 
     /// The request `id` has been applied at `index`. Returns who waits for just that. "If a different command is there,
@@ -44,12 +63,12 @@ impl Waiters {
 
     /// Nobody will be answered.
     pub(crate) fn clear(&mut self) {
-        self.by_index.clear();
+        *self = Waiters::default();
     }
 
     /// Drops who waits before `index`, and returns who waits there.
     fn pop_up_to(&mut self, index: u64) -> Option<Waiter> {
-        while let Some(first) = self.by_index.first_entry().filter(|first| *first.key() <= index) {
+        while let Some(first) = self.commands.first_entry().filter(|first| *first.key() <= index) {
             let (place, waiter) = first.remove_entry();
             if place == index {
                 return Some(waiter);

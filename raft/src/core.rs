@@ -1,13 +1,14 @@
 //! The state of one server, as figure 2 lists it, and the rules that concern all roles.
 //!
-//! [`Core`] is plain data: its methods, spread by topic over `election`, `replication`, `snapshot` and
-//! `apply`, are the paper's rules. They never block, send, save or read a clock. What they leave to be done
+//! [`Core`] is plain data: its methods, spread by topic over `election`, `replication`, `snapshot`,
+//! `apply` and `read_index`, are the paper's rules. They never block, send, save or read a clock. What they leave to be done
 //! they leave in the state: [`Unsaved`] says what must reach the disk before the mutex is released.
 
 use std::time::Instant;
 
 use crate::log::Log;
 use crate::progress::Progress;
+use crate::read_index::Reads;
 
 /// "At any given time each server is in one of three states: leader, follower, or candidate" (section 5.1).
 #[derive(Debug)]
@@ -17,9 +18,10 @@ pub(crate) enum Role {
     Candidate {
         votes: Vec<bool>,
     },
-    /// `progress[i]`: what this leader knows of peer `i`, "reinitialized after election".
+    /// `progress[i]`: what this leader knows of peer `i`, "reinitialized after election". Its reads end with it.
     Leader {
         progress: Vec<Progress>,
+        reads: Reads,
     },
 }
 
@@ -69,7 +71,7 @@ pub(crate) struct Core {
     /// When a follower or candidate starts an election. Without meaning for a leader.
     pub(crate) election_deadline: Instant,
     pub(crate) unsaved: Unsaved,
-    /// A leader has become follower, so that the election timer must run again.
+    /// A leader has become follower: the election timer must run again, and the service be told.
     pub(crate) deposed: bool,
 }
 

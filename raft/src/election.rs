@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::core::{Core, Role};
 use crate::messages::{RequestVoteArgs, RequestVoteReply};
 use crate::progress::Progress;
+use crate::read_index::Reads;
 
 /// "Election timeouts are chosen randomly from a fixed interval" (section 5.2). The paper's 150-300 ms suits
 /// messages that take a few milliseconds; here a tenth of them may be lost and the others take up to 30 ms,
@@ -106,7 +107,8 @@ impl Core {
     /// AppendEntries RPCs (heartbeat) to each server" (rules for leaders): each peer's is due at once.
     pub(crate) fn become_leader(&mut self, now: Instant) {
         let next_index = self.log.last_index() + 1;
-        self.role = Role::Leader { progress: vec![Progress::new(next_index, now); self.peer_count] };
+        let progress = vec![Progress::new(next_index, now); self.peer_count];
+        self.role = Role::Leader { progress, reads: Reads::default() };
         log::info!("leads term {} with a log up to {}", self.current_term, self.log.last_index());
     }
 }
@@ -289,7 +291,7 @@ mod tests {
         for _ in 0..2 {
             core.become_candidate(now);
             core.become_leader(now);
-            let Role::Leader { progress } = &mut core.role else { unreachable!() };
+            let Role::Leader { progress, .. } = &mut core.role else { unreachable!() };
             assert!(progress.iter().all(|p| (p.next_index, p.match_index) == (8, 0)));
             progress[1].match_index = 7;
             core.observe_term(core.current_term + 1, now);

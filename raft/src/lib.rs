@@ -34,7 +34,8 @@
 //! | 7. at election `next_index` starts after the last entry, `match_index` at zero | `election::become_leader` |
 //!
 //! All are methods of `Core`; the module says which of its files they stand in. Elections are in `election`,
-//! what survives a crash in `persist`, snapshots in `snapshot`.
+//! what survives a crash in `persist`, snapshots in `snapshot`. Beyond what the labs ask of Raft, `read_index` serves
+//! reads without the log.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -46,6 +47,7 @@ mod messages;
 mod persist;
 mod progress;
 mod raft;
+mod read_index;
 mod replication;
 mod snapshot;
 
@@ -56,3 +58,4 @@ pub use crate::messages::{
     RaftClient, RaftService, RequestVoteArgs, RequestVoteReply,
 };
 pub use crate::raft::{MAX_COMMAND_BYTES, MAX_SNAPSHOT_BYTES, Raft};
+pub use crate::read_index::ReadIndexError;

@@ -35,6 +35,10 @@ pub(crate) struct Progress {
     /// "Index of highest log entry known to be replicated on server (initialized to 0, increases
     /// monotonically)."
     pub(crate) match_index: u64,
+    /// The round of reads that the last message belonged to, and the latest that the follower has answered in this
+    /// term: then, whatever it said, it had no other leader (see `read_index`).
+    pub(crate) sent_round: u64,
+    pub(crate) acked_round: u64,
     pub(crate) mode: Mode,
     /// How often a pipeline has begun: answers and losses of an earlier one say nothing about this one. Calls
     /// to a peer that was out of reach for a while are reported lost long after it has come back.
@@ -52,23 +56,34 @@ pub(crate) struct Sent {
     pub(crate) last_index: u64,
     /// Which pipeline it was a part of, if of any.
     pub(crate) pipeline: Option<u64>,
+    /// The last round of reads that had begun.
+    pub(crate) round: u64,
 }
 
 impl Progress {
     /// At election: nothing is known, and a first heartbeat is due at once.
     pub(crate) fn new(next_index: u64, now: Instant) -> Progress {
         let mode = Mode::Probe { waiting: false };
-        Progress { next_index, match_index: 0, mode, pipelines: 0, heartbeat_due: now }
+        Progress {
+            next_index,
+            match_index: 0,
+            sent_round: 0,
+            acked_round: 0,
+            mode,
+            pipelines: 0,
+            heartbeat_due: now,
+        }
     }
 
-    /// Whether something should go out now, when the leader's log ends at `last_index`.
-    pub(crate) fn wants_to_send(&self, last_index: u64, now: Instant) -> bool {
+    /// Whether something should go out now, when the leader's log ends at `last_index` and its reads have got to
+    /// `round`.
+    pub(crate) fn wants_to_send(&self, last_index: u64, round: u64, now: Instant) -> bool {
         let ready = match self.mode {
             Mode::Probe { waiting } => !waiting,
             Mode::Pipeline { in_flight } => in_flight < MAX_IN_FLIGHT,
             Mode::Snapshot { .. } => false,
         };
-        (ready && self.next_index <= last_index) || now >= self.heartbeat_due
+        (ready && (self.next_index <= last_index || self.sent_round < round)) || now >= self.heartbeat_due
     }
 
     /// Whether the next AppendEntries carries entries, if there are any. To a follower that does not answer it
@@ -78,8 +93,9 @@ impl Progress {
     }
 
     /// An AppendEntries that ends at `last_sent` goes out. Returns the pipeline that it is a part of.
-    pub(crate) fn sent(&mut self, last_sent: u64, now: Instant) -> Option<u64> {
+    pub(crate) fn sent(&mut self, last_sent: u64, round: u64, now: Instant) -> Option<u64> {
         self.heartbeat_due = now + HEARTBEAT_INTERVAL;
+        self.sent_round = round;
         match &mut self.mode {
             Mode::Probe { waiting } => *waiting = true,
             Mode::Pipeline { in_flight } => {
@@ -101,9 +117,15 @@ impl Progress {
         }
     }
 
+    /// The follower has answered an AppendEntries of this term.
+    fn answered(&mut self, sent: Sent) {
+        self.landed(sent);
+        self.acked_round = self.acked_round.max(sent.round);
+    }
+
     /// The follower has taken an AppendEntries: what was sent then matches, not what the log holds now.
     pub(crate) fn accepted(&mut self, sent: Sent) {
-        self.landed(sent);
+        self.answered(sent);
         self.matched(sent.last_index);
     }
 
@@ -126,7 +148,7 @@ impl Progress {
     /// The follower has no entry that matches at `sent.prev_log_index`; `hint` is where to try next. Ignored if
     /// that is no news, but the answer to a message older than what is known by now.
     pub(crate) fn rejected(&mut self, sent: Sent, hint: u64) {
-        self.landed(sent);
+        self.answered(sent);
         let news = match self.mode {
             Mode::Probe { .. } => sent.prev_log_index + 1 == self.next_index,
             Mode::Pipeline { .. } => sent.prev_log_index > self.match_index,
@@ -145,7 +167,7 @@ impl Progress {
         self.landed(sent);
         let of_this_pipeline =
             matches!(self.mode, Mode::Pipeline { .. }) && sent.pipeline == Some(self.pipelines);
-        if of_this_pipeline && sent.last_index > self.match_index {
+        if of_this_pipeline && (sent.last_index > self.match_index || sent.round > self.acked_round) {
             self.next_index = self.match_index + 1;
             self.mode = Mode::Probe { waiting: false };
         }
@@ -165,17 +187,17 @@ mod tests {
 
     /// Sends what lies between `prev_log_index` and `last_index`.
     fn send(p: &mut Progress, prev_log_index: u64, last_index: u64, now: Instant) -> Sent {
-        Sent { term: 1, prev_log_index, last_index, pipeline: p.sent(last_index, now) }
+        Sent { term: 1, prev_log_index, last_index, pipeline: p.sent(last_index, 0, now), round: 0 }
     }
 
     #[test]
     fn a_probe_sends_once_and_then_heartbeats() {
         let (mut p, now) = progress();
-        assert!(p.wants_to_send(5, now), "the first heartbeat");
+        assert!(p.wants_to_send(5, 0, now), "the first heartbeat");
         assert!(p.takes_entries());
         send(&mut p, 5, 9, now);
-        assert!(!p.wants_to_send(9, now), "not again before an answer");
-        assert!(p.wants_to_send(9, now + HEARTBEAT_INTERVAL) && !p.takes_entries());
+        assert!(!p.wants_to_send(9, 0, now), "not again before an answer");
+        assert!(p.wants_to_send(9, 0, now + HEARTBEAT_INTERVAL) && !p.takes_entries());
         assert_eq!(p.next_index, 6, "nothing is assumed");
     }
 
@@ -186,13 +208,13 @@ mod tests {
         p.accepted(probe);
         let mut all = Vec::new();
         for last in 6..6 + MAX_IN_FLIGHT as u64 {
-            assert!(p.wants_to_send(last, now) && p.takes_entries());
+            assert!(p.wants_to_send(last, 0, now) && p.takes_entries());
             all.push(send(&mut p, last - 1, last, now));
             assert_eq!(p.next_index, last + 1);
         }
-        assert!(!p.wants_to_send(100, now));
+        assert!(!p.wants_to_send(100, 0, now));
         p.accepted(all[0]);
-        assert!(p.wants_to_send(100, now));
+        assert!(p.wants_to_send(100, 0, now));
     }
 
     #[test]
@@ -264,11 +286,11 @@ mod tests {
         let sent = send(&mut p, 5, 9, now);
         p.lost(sent);
         assert_eq!(p.next_index, 6);
-        assert!(p.wants_to_send(9, now) && p.takes_entries());
+        assert!(p.wants_to_send(9, 0, now) && p.takes_entries());
         let again = send(&mut p, 5, 9, now);
         p.lost(again);
-        assert!(!p.wants_to_send(9, now));
-        assert!(p.wants_to_send(9, now + HEARTBEAT_INTERVAL));
+        assert!(!p.wants_to_send(9, 0, now));
+        assert!(p.wants_to_send(9, 0, now + HEARTBEAT_INTERVAL));
     }
 
     #[test]
@@ -276,8 +298,8 @@ mod tests {
         let (mut p, now) = progress();
         p.mode = Mode::Snapshot { index: 20, resend_at: now };
         p.heartbeat_due = now + HEARTBEAT_INTERVAL;
-        assert!(!p.wants_to_send(30, now) && !p.takes_entries());
-        assert!(p.wants_to_send(30, now + HEARTBEAT_INTERVAL));
+        assert!(!p.wants_to_send(30, 0, now) && !p.takes_entries());
+        assert!(p.wants_to_send(30, 0, now + HEARTBEAT_INTERVAL));
         let heartbeat = send(&mut p, 20, 20, now);
         p.rejected(heartbeat, 3);
         p.lost(heartbeat);

@@ -1,10 +1,11 @@
 //! [`Raft`]: the rules of [`Core`] with a mutex around them and the threads that set them in motion.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
+use futures::channel::oneshot;
 use labnode::{ApplyMsg, NotLeader, Persister, Start, State};
 use labrpc::RpcError;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -17,6 +18,7 @@ use crate::messages::{
 };
 use crate::persist::Storage;
 use crate::progress::Sent;
+use crate::read_index::ReadIndexError;
 
 /// The longest command that [`Raft::start`] takes, in bytes.
 pub const MAX_COMMAND_BYTES: usize = 1 << 20;
@@ -43,6 +45,8 @@ struct Shared {
     replicators: Vec<Condvar>,
     /// There is something to apply.
     applier: Condvar,
+    /// What the service does when this server has ceased to lead.
+    on_deposed: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// The highest index that the service has been or is just being handed.
     handed_over: AtomicU64,
     /// Set once, by `kill`, under the mutex: who holds it and has looked cannot miss the wake-up.
@@ -91,6 +95,7 @@ impl Raft {
             election: Condvar::new(),
             replicators: peers.iter().map(|_| Condvar::new()).collect(),
             applier: Condvar::new(),
+            on_deposed: OnceLock::new(),
             handed_over: AtomicU64::new(core.last_applied),
             dead: AtomicBool::new(false),
             locked: Mutex::new(Locked { core, storage }),
@@ -158,6 +163,28 @@ impl Raft {
         }
     }
 
+    /// Asks for an index such that a service which has applied it may answer a read from its own state, as if the
+    /// read had been a command of the log now (thesis, section 6.4). The answer takes a round of messages to a majority,
+    /// which all that ask meanwhile share; its channel ends without one if this server ceases to lead first, or is
+    /// killed. Returns at once.
+    ///
+    /// # Errors
+    /// See [`ReadIndexError`]. A read that gets one can be a command of the log, or ask another server.
+    pub fn read_index(&self) -> Result<oneshot::Receiver<u64>, ReadIndexError> {
+        let mut locked = self.shared.lock().ok_or(ReadIndexError::NotLeader)?;
+        let (answer, index) = oneshot::channel();
+        locked.core.begin_read(answer)?;
+        self.shared.settle(&mut locked, Instant::now());
+        Ok(index)
+    }
+
+    /// Has `f` called whenever this server has ceased to lead and lives, so that a service can give up what it has
+    /// proposed and may never see applied. On a thread of this peer, with no lock held; `f` must not wait for other
+    /// servers. Only the first `f` counts.
+    pub fn on_deposed(&self, f: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.on_deposed.set(Box::new(f));
+    }
+
     /// Ends this peer: its threads stop soon, its handlers give no more answers. Returns at once; a second
     /// time does nothing.
     pub fn kill(&self) {
@@ -216,7 +243,8 @@ impl Shared {
     }
 
     fn kill(&self) {
-        let _locked = self.locked.lock();
+        let mut locked = self.locked.lock();
+        locked.core.end_reads();
         self.dead.store(true, Ordering::Release);
         self.election.notify_all();
         self.applier.notify_all();
@@ -236,9 +264,10 @@ impl Shared {
         for peer in core.others().filter(|&peer| core.wants_to_send(peer, now)) {
             self.replicators[peer].notify_one();
         }
-        if std::mem::take(&mut core.deposed) {
+        if core.deposed {
             self.election.notify_one();
         }
+        core.answer_reads();
     }
 
     /// The election thread: "if election timeout elapses without receiving AppendEntries RPC from current
@@ -247,7 +276,11 @@ impl Shared {
         let mut locked = self.locked.lock();
         while !self.is_dead() {
             let now = Instant::now();
-            if locked.core.election_is_due(now) {
+            if std::mem::take(&mut locked.core.deposed) {
+                if let Some(on_deposed) = self.on_deposed.get() {
+                    MutexGuard::unlocked(&mut locked, on_deposed);
+                }
+            } else if locked.core.election_is_due(now) {
                 if let Some(args) = locked.core.become_candidate(now) {
                     self.settle(&mut locked, now);
                     MutexGuard::unlocked(&mut locked, || self.request_votes(&args));

@@ -33,7 +33,7 @@ impl Core {
         peer: usize,
         now: Instant,
     ) -> Option<(AppendEntriesArgs, Sent)> {
-        let Role::Leader { progress } = &mut self.role else { return None };
+        let Role::Leader { progress, reads } = &mut self.role else { return None };
         let progress = &mut progress[peer];
         let (prev_log_index, unsent) = if progress.next_index > self.log.snapshot_index() {
             (progress.next_index - 1, self.log.entries_from(progress.next_index))
@@ -42,7 +42,8 @@ impl Core {
         };
         let count = if progress.takes_entries() { batch_len(unsent) } else { 0 };
         let last_index = prev_log_index + count as u64;
-        let pipeline = progress.sent(last_index, now);
+        let round = reads.round();
+        let pipeline = progress.sent(last_index, round, now);
         let args = AppendEntriesArgs {
             term: self.current_term,
             leader_id: self.me,
@@ -51,7 +52,7 @@ impl Core {
             entries: unsent[..count].to_vec(),
             leader_commit: self.commit_index,
         };
-        Some((args, Sent { term: self.current_term, prev_log_index, last_index, pipeline }))
+        Some((args, Sent { term: self.current_term, prev_log_index, last_index, pipeline, round }))
     }
 
     /// Step 3. Stores a leader's entries (figure 2, AppendEntries, receiver implementation).
@@ -134,7 +135,7 @@ impl Core {
         let hint =
             reply.conflict.as_ref().map_or(sent.prev_log_index, |conflict| self.next_index_after(conflict));
         // An answer to a message of an earlier term says nothing about this reign.
-        let Role::Leader { progress } = &mut self.role else { return };
+        let Role::Leader { progress, .. } = &mut self.role else { return };
         if sent.term != self.current_term {
             return;
         }
@@ -144,6 +145,7 @@ impl Core {
         } else {
             progress[peer].rejected(sent, hint);
         }
+        self.confirm_reads();
     }
 
     /// Where to look next for the last common entry. "The leader can decrement nextIndex to bypass all of
@@ -156,7 +158,7 @@ impl Core {
 
     /// No answer came to an AppendEntries: it was lost on the way, or its reply was.
     pub(crate) fn handle_append_entries_lost(&mut self, peer: usize, sent: Sent) {
-        if let Role::Leader { progress } = &mut self.role {
+        if let Role::Leader { progress, .. } = &mut self.role {
             if sent.term == self.current_term {
                 progress[peer].lost(sent);
             }
@@ -167,7 +169,7 @@ impl Core {
     /// log[N].term == currentTerm: set commitIndex = N" (rules for leaders). An entry of an earlier term is
     /// never committed by counting (figure 8); it is committed with the first entry of this term after it.
     pub(crate) fn advance_commit_index(&mut self) {
-        let Role::Leader { progress } = &self.role else { return };
+        let Role::Leader { progress, .. } = &self.role else { return };
         let mut match_indexes: Vec<u64> = progress.iter().map(|progress| progress.match_index).collect();
         match_indexes[self.me] = self.log.last_index();
         match_indexes.sort_unstable();
@@ -178,10 +180,12 @@ impl Core {
         }
     }
 
-    /// Whether `peer` should be sent something now: entries, a heartbeat or a snapshot.
+    /// Whether `peer` should be sent something now: entries, a heartbeat, a read's question or a snapshot.
     pub(crate) fn wants_to_send(&self, peer: usize, now: Instant) -> bool {
         match &self.role {
-            Role::Leader { progress } => progress[peer].wants_to_send(self.log.last_index(), now),
+            Role::Leader { progress, reads } => {
+                progress[peer].wants_to_send(self.log.last_index(), reads.round(), now)
+            }
             Role::Follower | Role::Candidate { .. } => false,
         }
     }
@@ -189,7 +193,7 @@ impl Core {
     /// When the next heartbeat to `peer` is due, if this server leads.
     pub(crate) fn heartbeat_due(&self, peer: usize) -> Option<Instant> {
         match &self.role {
-            Role::Leader { progress } => Some(progress[peer].heartbeat_due),
+            Role::Leader { progress, .. } => Some(progress[peer].heartbeat_due),
             Role::Follower | Role::Candidate { .. } => None,
         }
     }
@@ -246,7 +250,7 @@ mod tests {
     }
 
     fn progress(core: &mut Core, peer: usize) -> &mut crate::progress::Progress {
-        let Role::Leader { progress } = &mut core.role else { panic!("not leader") };
+        let Role::Leader { progress, .. } = &mut core.role else { panic!("not leader") };
         &mut progress[peer]
     }
 
@@ -485,7 +489,7 @@ mod tests {
     #[test]
     fn answers_of_an_earlier_reign_are_ignored() {
         let mut core = leader(3, 4, &[1, 1]);
-        let old = Sent { term: 3, prev_log_index: 2, last_index: 2, pipeline: None };
+        let old = Sent { term: 3, prev_log_index: 2, last_index: 2, pipeline: None, round: 0 };
         core.append_entries_for(1, Instant::now());
         core.handle_append_entries_reply(1, old, &success(3), Instant::now());
         core.handle_append_entries_reply(1, old, &failure(3, None), Instant::now());

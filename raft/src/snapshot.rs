@@ -22,7 +22,7 @@ impl Core {
     /// leader has already discarded the next log entry that it needs to send" (section 7). Returns the
     /// arguments without the data, which are on disk. `None` if `peer` needs none, or if one is on its way.
     pub(crate) fn install_snapshot_for(&mut self, peer: usize, now: Instant) -> Option<InstallSnapshotArgs> {
-        let Role::Leader { progress } = &mut self.role else { return None };
+        let Role::Leader { progress, .. } = &mut self.role else { return None };
         let progress = &mut progress[peer];
         // The entry before next_index is still known if it is the snapshot's last.
         if progress.next_index > self.log.snapshot_index() {
@@ -86,7 +86,7 @@ impl Core {
         now: Instant,
     ) {
         self.observe_term(reply.term, now);
-        let Role::Leader { progress } = &mut self.role else { return };
+        let Role::Leader { progress, .. } = &mut self.role else { return };
         if sent.term == self.current_term {
             progress[peer].matched(sent.last_included_index);
             self.advance_commit_index();
@@ -95,7 +95,7 @@ impl Core {
 
     /// No answer came to an InstallSnapshot: it goes again with the next heartbeat.
     pub(crate) fn handle_install_snapshot_lost(&mut self, peer: usize, sent_term: u64, now: Instant) {
-        let Role::Leader { progress } = &mut self.role else { return };
+        let Role::Leader { progress, .. } = &mut self.role else { return };
         if let Mode::Snapshot { resend_at, .. } = &mut progress[peer].mode {
             if sent_term == self.current_term {
                 *resend_at = now;
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn progress(core: &mut Core) -> &mut crate::progress::Progress {
-        let Role::Leader { progress } = &mut core.role else { panic!("not leader") };
+        let Role::Leader { progress, .. } = &mut core.role else { panic!("not leader") };
         &mut progress[1]
     }
 
