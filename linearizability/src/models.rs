@@ -8,7 +8,7 @@ mod set;
 mod stack;
 
 pub use cas_register::{CasInput, CasOutput, CasRegister};
-pub use kv::{KvClient, KvInput, KvRecorder, KvStore};
+pub use kv::{KvCall, KvClient, KvInput, KvRecorder, KvStore};
 pub use lock::{Lock, LockInput};
 pub use queue::{Queue, QueueInput};
 pub use set::{Set, SetInput};

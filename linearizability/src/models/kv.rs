@@ -10,7 +10,7 @@ use crate::kv::KvProcedure;
 use crate::model::Model;
 use crate::part::Part;
 use crate::procedure::Procedure;
-use crate::recorder::{ClientLog, Recorder};
+use crate::recorder::{Call, ClientLog, Recorder};
 use crate::text::{Pooled, Text, TextPool, common_prefix};
 
 /// Values longer than this are abridged in descriptions.
@@ -196,26 +196,59 @@ impl KvRecorder {
     }
 }
 
+/// An operation of a [`KvClient`] under way: for who cannot have it run by the recorder. Dropped without a return
+/// it stays in the history as one that never returned.
+#[derive(Debug)]
+#[must_use = "tell it when the operation returned"]
+pub struct KvCall<'a> {
+    call: Call<'a, KvInput, Option<Pooled>>,
+    key: Text,
+    pool: &'a Mutex<TextPool>,
+}
+
 impl KvClient {
+    /// Starts an operation. Call it just before the request can leave.
+    pub fn call(&self, input: KvInput) -> KvCall<'_> {
+        let key = input.key().clone();
+        KvCall { call: self.log.call(input), key, pool: &self.pool }
+    }
+
     /// Runs `operation`, a get of `key`, and records its answer.
     pub fn get(&self, key: &str, operation: impl FnOnce() -> String) -> String {
-        let call = self.log.call(KvInput::get(key));
+        let call = self.call(KvInput::get(key));
         let value = operation();
-        call.returned_with(|| Some(self.pool.lock().add(key, &value)));
+        call.returned_value(&value);
         value
     }
 
     /// Runs `operation`, a put of `value` under `key`, and records it.
     pub fn put(&self, key: &str, value: &str, operation: impl FnOnce()) {
-        let call = self.log.call(KvInput::put(key, value));
+        let call = self.call(KvInput::put(key, value));
         operation();
-        call.returned(None);
+        call.returned();
     }
 
     /// Runs `operation`, an append of `value` to `key`, and records it.
     pub fn append(&self, key: &str, value: &str, operation: impl FnOnce()) {
-        let call = self.log.call(KvInput::append(key, value));
+        let call = self.call(KvInput::append(key, value));
         operation();
-        call.returned(None);
+        call.returned();
+    }
+}
+
+impl KvCall<'_> {
+    /// Adds a note that reports show beside the operation.
+    pub fn note(self, text: impl Into<String>) -> Self {
+        KvCall { call: self.call.note(text), ..self }
+    }
+
+    /// The put or append has returned. Call it as soon as that is known.
+    pub fn returned(self) {
+        self.call.returned(None);
+    }
+
+    /// The get has returned this. Call it as soon as that is known.
+    pub fn returned_value(self, value: &str) {
+        self.call.returned_with(|| Some(self.pool.lock().add(&self.key, value)));
     }
 }
