@@ -39,5 +39,6 @@ mod tests {
             let path = write_report(name, contents).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), contents);
         }
+        fs::remove_file(write_report(name, "").unwrap()).unwrap();
     }
 }

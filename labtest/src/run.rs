@@ -368,6 +368,11 @@ pub struct Task<T> {
 }
 
 impl<T> Task<T> {
+    /// Waits at most `limit` for the thread's result; whether it is there.
+    pub fn is_done_within(&self, limit: Duration) -> bool {
+        self.run.wait_until(limit, || self.result.lock().is_some().then_some(())).is_some()
+    }
+
     /// Waits for the thread's result.
     pub fn join(self) -> T {
         loop {

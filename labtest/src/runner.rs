@@ -566,7 +566,11 @@ pub(crate) mod tests {
             });
             let full = || (counter.load(Ordering::SeqCst) == 100).then_some("full");
             assert_eq!(run.wait_until(SOON, full), Some("full"));
+            assert!(helper.is_done_within(SOON));
             assert_eq!(helper.join(), "done");
+            assert!(
+                !run.spawn("waits", || thread::park_timeout(NEVER)).is_done_within(Duration::from_millis(1))
+            );
             assert_eq!(run.wait_until(Duration::from_millis(1), || None::<()>), None);
         });
     }
