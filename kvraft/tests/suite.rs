@@ -1,4 +1,8 @@
 //! The suites of labs 3A and 3B: `cargo test 3A` runs the first, and so on.
+//!
+//! The tests of a lab stand in its own file and read as stories of what happens to servers and their clerks;
+//! `config` is the cluster they speak of, `load` what most of them have in common. `contract` names what the tests
+//! expect of the `kvraft` crate, and `misuse` shows the harness what is wrong, which must object.
 #![forbid(unsafe_code)]
 // Test functions end in the name of their lab, which is written with a capital letter.
 #![allow(non_snake_case)]
@@ -7,3 +11,11 @@
 /// allocate.
 #[global_allocator]
 static ALLOC: labtest::Alloc = labtest::Alloc;
+
+mod appends;
+mod config;
+mod contract;
+mod lab_3a;
+mod lab_3b;
+mod load;
+mod misuse;

@@ -1,0 +1,182 @@
+//! The clerks of a run: whom each can reach, what each waits for, and since when.
+//!
+//! A clerk whose operation does not return is a failure of its own, found by a watch that looks after the clerks:
+//! an operation may take long while its clerk is cut off, but no test cuts one off for longer than some seconds.
+
+use std::fmt::Write;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use labrpc::{Client, Network};
+use labtest::{Cluster, Run, Station, Subject, count, observe, seconds, servers, thousands};
+use linearizability::models::{KvInput, KvStore};
+use linearizability::{Model, Text};
+use parking_lot::Mutex;
+use rand::seq::SliceRandom;
+
+use super::calls::Calls;
+use super::{Config, Server};
+
+/// How long an operation may take, in whatever network there is in these tests.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// All clerks of a run.
+pub(super) struct Clerks {
+    run: Run,
+    /// Those that there are, by number.
+    desks: Mutex<Vec<Arc<Desk>>>,
+    /// How many there ever were.
+    hired: AtomicU64,
+    /// Operations that have returned.
+    done: AtomicU64,
+    calls: Arc<Calls>,
+}
+
+/// Where a clerk works, and what the harness knows of it.
+pub(super) struct Desk {
+    pub(super) number: usize,
+    /// Its client for each server, in the servers' order.
+    ends: Vec<Client>,
+    state: Mutex<DeskState>,
+}
+
+#[derive(Default)]
+struct DeskState {
+    /// The servers that it reaches.
+    reach: Vec<usize>,
+    waiting: Option<Waiting>,
+}
+
+/// An operation that has not returned.
+#[derive(Clone)]
+struct Waiting {
+    input: KvInput,
+    since: Duration,
+    place: &'static Location<'static>,
+}
+
+impl Clerks {
+    pub(super) fn new(run: &Run, network: &Network) -> Arc<Clerks> {
+        let calls = Calls::watch(run, network);
+        let (hired, done) = (AtomicU64::new(0), AtomicU64::new(0));
+        let clerks = Arc::new(Clerks { run: run.clone(), desks: Mutex::default(), hired, done, calls });
+        run.attach(clerks.clone());
+        let watched = clerks.clone();
+        let _runs_as_long_as_the_test = run.spawn("watch over the clerks", move || watched.watch());
+        clerks
+    }
+
+    /// A desk for a new clerk that reaches the servers of `reach`; and its clients, in an order of its own.
+    pub(super) fn hire(&self, cfg: &Config, reach: &[usize]) -> (Arc<Desk>, Vec<Client>) {
+        let number = self.hired.fetch_add(1, Ordering::SeqCst) as usize;
+        let name = name(number);
+        let on = Arc::new(Station::new(&self.run, &name));
+        let client =
+            |server| cfg.cluster.network().client(&name, &Cluster::<Server>::name(server), on.clone());
+        let ends: Vec<Client> = cfg.all().map(client).collect();
+        let mut shuffled = ends.clone();
+        shuffled.shuffle(&mut self.run.rng(&format!("servers of {name}")));
+        let desk = Arc::new(Desk { number, ends, state: Mutex::default() });
+        desk.reach(cfg.cluster.network(), reach);
+        self.desks.lock().push(desk.clone());
+        (desk, shuffled)
+    }
+
+    /// The clerk of this desk is no more.
+    pub(super) fn dismiss(&self, desk: &Desk, network: &Network) {
+        desk.ends.iter().for_each(|end| network.close(end));
+        self.desks.lock().retain(|other| other.number != desk.number);
+        self.calls.forget(desk.number);
+    }
+
+    pub(super) fn desks(&self) -> Vec<Arc<Desk>> {
+        self.desks.lock().clone()
+    }
+
+    /// How many calls clerks have made.
+    pub(super) fn calls_made(&self) -> u64 {
+        self.calls.made()
+    }
+
+    /// Fails the run when an operation has taken too long.
+    fn watch(&self) {
+        loop {
+            let waiting = self.desks().into_iter().filter_map(|desk| {
+                let waiting = desk.state.lock().waiting.clone()?;
+                Some((desk.number, waiting))
+            });
+            let oldest = waiting.min_by_key(|(_, waiting)| waiting.since);
+            let now = self.run.elapsed();
+            if let Some((number, waiting)) = oldest.as_ref().filter(|(_, it)| now >= it.since + PATIENCE) {
+                self.run.fail(format!(
+                    "{} of {}, called at {}, has not returned within {} s: a clerk must try one server after the other \
+                     until one answers as leader, and a server must answer, if only that it does not lead, when \
+                     leadership is lost or another command takes the place in the log",
+                    KvStore.describe(&waiting.input, None),
+                    name(*number),
+                    waiting.place,
+                    PATIENCE.as_secs()
+                ));
+            }
+            self.run.sleep(oldest.map_or(now, |(_, waiting)| waiting.since) + PATIENCE - now);
+        }
+    }
+}
+
+impl Desk {
+    /// Lets the clerk reach these servers and no others.
+    pub(super) fn reach(&self, network: &Network, servers: &[usize]) {
+        self.state.lock().reach = servers.to_vec();
+        for (server, end) in self.ends.iter().enumerate() {
+            network.enable(end, servers.contains(&server));
+        }
+    }
+
+    /// The clerk begins an operation.
+    pub(super) fn begin(&self, run: &Run, input: KvInput, place: &'static Location<'static>) {
+        self.state.lock().waiting = Some(Waiting { input, since: run.elapsed(), place });
+    }
+
+    /// The operation has returned.
+    pub(super) fn end(&self, clerks: &Clerks) {
+        clerks.done.fetch_add(1, Ordering::SeqCst);
+        self.state.lock().waiting = None;
+    }
+}
+
+/// The name of a clerk on the network.
+pub(super) fn name(number: usize) -> String {
+    format!("{}{number}", super::calls::PREFIX)
+}
+
+impl Subject for Clerks {
+    fn report(&self) -> String {
+        observe(|| {
+            let mut out = String::new();
+            for desk in self.desks.lock().iter() {
+                let state = desk.state.lock();
+                let Some(Waiting { input, since, place }) = &state.waiting else { continue };
+                let _ = writeln!(
+                    out,
+                    "{} waits for {} since {} ({place}); it reaches {}",
+                    name(desk.number),
+                    KvStore.describe(input, None::<&Text>),
+                    seconds(*since),
+                    servers(&state.reach)
+                );
+                out += &self.calls.report(desk.number);
+            }
+            out
+        })
+    }
+
+    fn summary(&self) -> String {
+        let hired = self.hired.load(Ordering::SeqCst);
+        let done = self.done.load(Ordering::SeqCst);
+        format!("{} operations by {}", thousands(done), count(hired as usize, "clerk"))
+    }
+
+    fn shut_down(&self) {}
+}
