@@ -140,7 +140,7 @@ impl Core {
 
     pub(crate) fn observe(&self, parcel: &Parcel, step: Step) {
         if self.observed.load(Relaxed) {
-            let event = Event { at: Instant::now(), envelope: parcel.envelope(), step };
+            let event = Event { envelope: parcel.envelope(), step };
             for observer in &*self.observers.read() {
                 observer.observe(&event);
             }

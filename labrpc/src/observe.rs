@@ -2,7 +2,7 @@
 //! and [`Fate`].
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::faults::Notice;
 use crate::message::{AnyMessage, Method};
@@ -72,11 +72,10 @@ impl Envelope<'_> {
     }
 }
 
-/// One step of one copy of a message.
+/// One step of one copy of a message. It happens now: an observer that wants to know when reads the clock itself, as
+/// one that must not disturb what it watches.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// When.
-    pub at: Instant,
     /// Which message.
     pub envelope: Envelope<'a>,
     /// What became of it.
