@@ -8,6 +8,7 @@ use labnode::ApplyMsg;
 use parking_lot::Mutex;
 
 use crate::applied::Applied;
+use crate::events::{Command, What};
 use crate::incarnation::Incarnation;
 
 /// Takes what a peer applies, on a thread of its own, and enters it into the record. A message that breaks a
@@ -66,7 +67,11 @@ fn take(
         // Whether this life still counts is decided under the record's lock.
         let result = labsim::no_preempt(|| {
             let mut record = record.lock();
-            incarnation.is_alive().then(|| record.apply(incarnation.server(), &message))
+            let result = incarnation.is_alive().then(|| record.apply(incarnation.server(), &message));
+            if let Some(Ok(())) = result {
+                note(incarnation, &message);
+            }
+            result
         });
         match result {
             Some(Ok(())) => {}
@@ -78,4 +83,15 @@ fn take(
             applied(index);
         }
     }
+}
+
+/// Enters a message that was taken into the run's stream of events.
+fn note(incarnation: &Incarnation, message: &ApplyMsg) {
+    let what = |life| match message {
+        ApplyMsg::Command { index, command } => {
+            What::Apply { life, index: *index, command: Command::of(command) }
+        }
+        ApplyMsg::Snapshot { index, term, .. } => What::ApplySnapshot { life, index: *index, term: *term },
+    };
+    incarnation.run().note(|events, at| events.of_living(at, incarnation.server(), what));
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use labnode::{Persister, State};
-use labrpc::{Client, Network, Server, Service, Spawn};
+use labnode::{Persister, Start, State};
+use labrpc::{AnyMessage, Client, Network, Server, Service, Spawn};
 use parking_lot::Mutex;
 
 use crate::applied::Applied;
+use crate::events::{Command, Content, Tap, What};
 use crate::incarnation::{Incarnation, NodeThreads};
 use crate::run::{Run, Subject};
 use crate::{text, threads};
@@ -97,6 +98,13 @@ impl<N: Node> Cluster<N> {
         Cluster { inner }
     }
 
+    /// Lets the oracles watch the cluster, before any of its servers is started. `neutral` says what their messages mean.
+    pub fn watch(&self, neutral: fn(&dyn AnyMessage) -> Content) {
+        let Inner { run, network, .. } = &*self.inner;
+        run.judge_events(self.servers());
+        network.observe(Arc::new(Tap::new(run, neutral)));
+    }
+
     /// How many servers there are, dead or alive.
     pub fn servers(&self) -> usize {
         self.inner.slots.lock().len()
@@ -133,7 +141,35 @@ impl<N: Node> Cluster<N> {
         let run = &self.inner.run;
         run.check_on();
         let (node, incarnation) = self.node(server)?;
-        Some(run.calling(&incarnation, "state()", || node.state()))
+        let asked = run.events(|events| events.next());
+        let State { term, is_leader } = run.calling(&incarnation, "state()", || node.state());
+        if incarnation.is_alive() {
+            run.note(|events, at| {
+                events.of_living(at, server, |life| What::State { life, asked, term, is_leader })
+            });
+        }
+        Some(State { term, is_leader })
+    }
+
+    /// Gives a command to a living server's code: `start` of `incarnation`. An accepted command goes into the records.
+    pub fn offer<E>(
+        &self,
+        incarnation: &Arc<Incarnation>,
+        command: &[u8],
+        start: impl FnOnce() -> Result<Start, E>,
+    ) -> Result<Start, E> {
+        let (run, server) = (&self.inner.run, incarnation.server());
+        let asked = run.events(|events| events.next());
+        let start = run.calling(incarnation, "start()", start)?;
+        self.applied().lock().given(server, start, command);
+        let Start { index, term } = start;
+        if incarnation.is_alive() {
+            run.note(|events, at| {
+                let command = Command::of(command);
+                events.of_living(at, server, |life| What::Accept { life, asked, index, term, command })
+            });
+        }
+        Ok(start)
     }
 
     /// A server's disk: a handle that is good until its next crash.
@@ -176,6 +212,7 @@ impl<N: Node> Cluster<N> {
         let client = |to| network.client(&Self::name(server), &Self::name(to), on.clone());
         let peers: Vec<Client> = (0..self.servers()).map(client).collect();
         let disk = slots.lock()[server].disk.clone();
+        run.note(|events, at| events.start(at, server, disk.state_size(), disk.snapshot_size()));
         let seat = Seat {
             me: server,
             peers: peers.clone(),
@@ -225,6 +262,8 @@ impl<N: Node> Inner<N> {
     /// The order matters: first nothing the server does can reach another or its disk any more, so that all
     /// that was heard of it is on the disk it will restart from; then it is told.
     fn crash(&self, server: usize) {
+        // Before anything is cut: whatever the server is seen to promise by then is on its disk.
+        self.run.note(|events, at| events.crash(at, server));
         self.set_side(server, None);
         let life = {
             let mut slots = self.slots.lock();

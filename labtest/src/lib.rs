@@ -17,6 +17,7 @@
 //! | [`Station`] | a machine beside the servers, for a client of theirs |
 //! | [`Incarnation`] | the life of a server between two crashes; knows which threads are its own |
 //! | [`Applied`] | the record of what was applied, and its rules |
+//! | [`events::Events`] | the stream of all that happened, message by message, which oracles watch: [`RULES`] |
 //! | [`Applier`] | the thread that takes a peer's apply messages and enters them into the record |
 //!
 //! Nothing here knows Raft: a lab's `tests/` tells the cluster how its servers are made.
@@ -26,11 +27,13 @@
 mod applied;
 mod applier;
 mod cluster;
+pub mod events;
 mod failure;
 mod files;
 mod incarnation;
 mod logger;
 mod name;
+mod oracles;
 mod report;
 mod run;
 mod runner;
@@ -50,6 +53,7 @@ pub use labsim::Alloc;
 /// For what only observes a run, such as recorders: the run does not notice.
 pub use labsim::observe;
 pub use name::TestName;
+pub use oracles::{RULES, Rule};
 pub use run::{Run, Subject, Task};
 pub use runner::{objection, run, run_named, run_seeds};
 pub use snapshot::ServiceSnapshot;

@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::events::{Events, Hook, Outcome, Promise};
 use crate::failure::Failure;
 use crate::incarnation::Incarnation;
 use crate::name::TestName;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     /// The number of the body's thread: older threads are none of the run's.
     pub(crate) first_thread: OnceLock<u64>,
     pub(crate) progress: Mutex<Progress>,
+    /// Locked by observers only, so that nobody ever waits for it in virtual time.
+    events: Mutex<Events>,
     /// Wakes those in [`Run::wait_until`]: the epoch has moved, or the run is over.
     changed: Condvar,
     /// Wakes those in [`Run::sleep`]: the run is over.
@@ -132,6 +135,7 @@ impl Run {
             limits,
             first_thread: OnceLock::new(),
             progress: Mutex::default(),
+            events: Mutex::default(),
             changed: Condvar::new(),
             over: Condvar::new(),
             news: Condvar::new(),
@@ -200,6 +204,40 @@ impl Run {
             log::warn!("a check that failed after the end: {later}");
         }
         unwind()
+    }
+
+    /// Looks at the stream of events, as an observer.
+    pub fn events<T>(&self, look: impl FnOnce(&Events) -> T) -> T {
+        labsim::observe(|| look(&self.shared.events.lock()))
+    }
+
+    /// Calls `hook` at the instant at which a server promises something by an answer, before the answer is on its way: on
+    /// the thread that answers, with no lock of the harness held. What an observer may do it may.
+    pub fn on_promise(&self, hook: impl Fn(&Promise) + Send + Sync + 'static) {
+        labsim::observe(|| self.shared.events.lock().hook(Arc::new(hook)));
+    }
+
+    /// Lets the oracles judge what happens from now on, on a cluster of so many servers.
+    pub(crate) fn judge_events(&self, servers: usize) {
+        labsim::observe(|| self.shared.events.lock().judge(servers));
+    }
+
+    /// Records something that happened. If an oracle objects, the run fails.
+    pub(crate) fn note(&self, record: impl FnOnce(&mut Events, Duration) -> Outcome) {
+        let Outcome { objection, promise } = labsim::observe(|| {
+            let at = self.elapsed();
+            record(&mut self.shared.events.lock(), at)
+        });
+        if let Some((promise, hooks)) = promise {
+            let call = |hook: &Hook| hook(&promise);
+            hooks.iter().for_each(call);
+        }
+        let Some(message) = objection else { return };
+        let at = self.elapsed();
+        let failure = Failure { message, location: None, thread: None, server: None, at, backtrace: None };
+        if let Some(later) = self.record(failure) {
+            log::warn!("a rule was broken after the end: {later}");
+        }
     }
 
     /// Fails the run because of what a server did, from a thread of the harness that is no part of the

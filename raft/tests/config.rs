@@ -18,6 +18,7 @@ use raft::{Persister, Raft, RaftClient, RaftService, State};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::wire;
 use elections::Elections;
 
 /// The time in which a cluster should elect a leader, several times over.
@@ -129,6 +130,7 @@ impl Config {
         let network = Network::new(NetworkOptions { seed: run.seed(), ..NetworkOptions::default() });
         network.set_faults(net.faults());
         let cluster = Cluster::new(run, network, servers, move |seat| Server::new(seat, snapshots));
+        cluster.watch(wire::neutral);
         (0..servers).for_each(|server| cluster.start(server));
         (0..servers).for_each(|server| cluster.connect(server));
         let random = Arc::new(Mutex::new(run.rng("test")));

@@ -19,3 +19,4 @@ mod lab_2b;
 mod lab_2c;
 mod lab_2d;
 mod misuse;
+mod wire;

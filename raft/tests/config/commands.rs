@@ -21,8 +21,7 @@ impl Config {
         self.run.check_on();
         let (node, incarnation) = self.cluster.node(server).ok_or(NotLeader)?;
         let command = command.to_string().into_bytes();
-        let start = self.run.calling(&incarnation, "start()", || node.raft.start(command.clone()))?;
-        self.cluster.applied().lock().given(server, start, &command);
+        let start = self.cluster.offer(&incarnation, &command, || node.raft.start(command.clone()))?;
         self.check(start.index > 0, || {
             format!(
                 "server {server} put {} at index 0, but the first index is 1 (figure 2, log[])",

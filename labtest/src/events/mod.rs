@@ -1,0 +1,301 @@
+//! What happened in a run, as one stream of neutral events: every step of every message, with what it says in the
+//! paper's terms; starts and crashes; what is applied; what servers say of themselves.
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`Event`] | one thing that happened, with its number and its time |
+//! | [`Content`] | what a message says, whatever type the code under test gives it |
+//! | [`Events`] | the recorder: gives each event its number, keeps the last ones, shows each to the oracles |
+//!
+//! Recording is observing: it changes neither the schedule nor the clock of a run.
+
+mod content;
+mod flights;
+mod recorder;
+mod tap;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use labrpc::{CallId, MessageId, Step};
+
+pub use content::{
+    AppendEntries, AppendEntriesReply, Command, Content, Entry, InstallSnapshot, RequestVote,
+    RequestVoteReply,
+};
+pub use recorder::{Events, Promise, Promised};
+pub(crate) use recorder::{Hook, Outcome};
+pub(crate) use tap::Tap;
+
+/// The number of an event: its place in the stream. An event that was caused by another has a greater number.
+pub type Number = u64;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its place in the stream, from 0.
+    pub number: Number,
+    /// Time since the run began.
+    pub at: Duration,
+    /// What happened.
+    pub what: What,
+}
+
+/// One life of a server, between two crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Life {
+    /// The server's number, from 0.
+    pub server: usize,
+    /// How many lives it had before.
+    pub incarnation: u32,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A server starts, with so much on its disk.
+    Start {
+        /// Which life begins.
+        life: Life,
+        /// Bytes of Raft state.
+        state_bytes: usize,
+        /// Bytes of the snapshot; 0 if it has none.
+        snapshot_bytes: usize,
+    },
+    /// A server crashes: what it does from now on counts for nothing.
+    Crash {
+        /// Which life ends.
+        life: Life,
+    },
+    /// A step of a message.
+    Message(Passage),
+    /// A server applied a command.
+    Apply {
+        /// Who.
+        life: Life,
+        /// At which index.
+        index: u64,
+        /// Which command.
+        command: Command,
+    },
+    /// A server handed a snapshot to its service.
+    ApplySnapshot {
+        /// Who.
+        life: Life,
+        /// The last index it covers.
+        index: u64,
+        /// The term of the entry there.
+        term: u64,
+    },
+    /// A server said what it believes about itself.
+    State {
+        /// Who.
+        life: Life,
+        /// It was asked after the event before this one.
+        asked: Number,
+        /// Its term.
+        term: u64,
+        /// Whether it leads it.
+        is_leader: bool,
+    },
+    /// A server took a command as leader.
+    Accept {
+        /// Who.
+        life: Life,
+        /// It was given the command after the event before this one.
+        asked: Number,
+        /// Where the command stands in its log.
+        index: u64,
+        /// The term it leads.
+        term: u64,
+        /// Which command.
+        command: Command,
+    },
+}
+
+/// One end of a message's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// A server, in the life it then had, or its last one if it was dead.
+    Server(Life),
+    /// Somebody else: a clerk, or the test itself.
+    Stranger,
+}
+
+/// One step of one copy of a message on its way.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// Which copy of which message.
+    pub id: MessageId,
+    /// The call it belongs to.
+    pub call: CallId,
+    /// The procedure called, such as `append_entries`.
+    pub method: &'static str,
+    /// Who sent it.
+    pub from: Party,
+    /// For whom it is.
+    pub to: Party,
+    /// Whether the life that sent it still goes on. A crashed server may have threads that do not know yet.
+    pub sender_lives: bool,
+    /// How many bytes it has.
+    pub bytes: usize,
+    /// What it says.
+    pub content: Arc<Content>,
+    /// Of a reply: what it answers.
+    pub answers: Option<Answered>,
+    /// What became of it.
+    pub step: Step,
+}
+
+/// What a reply answers.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What the request said.
+    pub request: Arc<Content>,
+    /// When the handler started, with several copies of the request the first: the reply tells how things were at some
+    /// time between this event and its own `Sent`.
+    pub begun: Number,
+}
+
+/// A request that reaches its handler: it was true for its sender when that made it, at some time before, and in the
+/// sender's present life, since a crash cuts all that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) number: Number,
+    pub(crate) from: Life,
+    pub(crate) to: Life,
+    pub(crate) sender_lives: bool,
+    pub(crate) request: &'a Content,
+}
+
+/// A reply that leaves its server, whether or not it will arrive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) number: Number,
+    /// Who answers.
+    pub(crate) from: Life,
+    /// Who asked.
+    pub(crate) to: Life,
+    /// Whether the life that answers still goes on; if not, nobody may count on it.
+    pub(crate) sender_lives: bool,
+    pub(crate) request: &'a Content,
+    pub(crate) reply: &'a Content,
+    pub(crate) begun: Number,
+}
+
+impl Event {
+    /// The request between servers whose handler starts with this event.
+    pub(crate) fn arrival(&self) -> Option<Arrival<'_>> {
+        let What::Message(passage) = &self.what else { return None };
+        let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return None };
+        (passage.step == Step::Delivered && passage.answers.is_none()).then(|| Arrival {
+            number: self.number,
+            from,
+            to,
+            sender_lives: passage.sender_lives,
+            request: &passage.content,
+        })
+    }
+
+    /// The reply between servers that leaves with this event.
+    pub(crate) fn answer(&self) -> Option<Answer<'_>> {
+        let What::Message(passage) = &self.what else { return None };
+        let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return None };
+        let answered = passage.answers.as_ref().filter(|_| passage.step == Step::Sent)?;
+        Some(Answer {
+            number: self.number,
+            from,
+            to,
+            sender_lives: passage.sender_lives,
+            request: &answered.request,
+            reply: &passage.content,
+            begun: answered.begun,
+        })
+    }
+
+    /// The message between servers that is sent with this event, request or reply.
+    pub(crate) fn sent(&self) -> Option<(Life, Life, &Content)> {
+        let What::Message(passage) = &self.what else { return None };
+        let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return None };
+        (passage.step == Step::Sent).then_some((from, to, &passage.content))
+    }
+
+    /// The server that shows with this event that it leads a term.
+    pub(crate) fn leads(&self) -> Option<(Life, u64)> {
+        if let What::State { life, term, is_leader: true, .. } | What::Accept { life, term, .. } = &self.what
+        {
+            return Some((*life, *term));
+        }
+        let Arrival { from, request, .. } = self.arrival()?;
+        match request {
+            Content::AppendEntries(AppendEntries { term, .. })
+            | Content::InstallSnapshot(InstallSnapshot { term, .. }) => Some((from, *term)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Party::Server(life) => write!(f, "server {}", life.server),
+            Party::Stranger => f.write_str("another"),
+        }
+    }
+}
+
+/// As reports list events: `server 1 -> server 2  RequestVote term 3, last entry 7 of term 2: delivered`.
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::Start { life, state_bytes, snapshot_bytes } => write!(
+                f,
+                "server {} starts with {state_bytes} bytes of state and a snapshot of {snapshot_bytes}",
+                life.server
+            ),
+            What::Crash { life } => write!(f, "server {} crashes", life.server),
+            What::Message(passage) => passage.fmt(f),
+            What::Apply { life, index, command } => {
+                write!(f, "server {} applies {command} at index {index}", life.server)
+            }
+            What::ApplySnapshot { life, index, term } => {
+                write!(f, "server {} applies a snapshot up to index {index} of term {term}", life.server)
+            }
+            What::State { life, term, is_leader, .. } => {
+                let role = if *is_leader { "that it leads" } else { "that it does not lead" };
+                write!(f, "server {} says {role} term {term}", life.server)
+            }
+            What::Accept { life, index, term, command, .. } => write!(
+                f,
+                "server {} accepts {command} at index {index} as leader of term {term}",
+                life.server
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Passage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}  ", self.from, self.to)?;
+        match &*self.content {
+            Content::Other => f.write_str(self.method)?,
+            content => content.fmt(f)?,
+        }
+        if let Some(answered) = &self.answers {
+            match &*answered.request {
+                Content::Other => f.write_str(", a reply")?,
+                request => write!(f, ", to {request}")?,
+            }
+        }
+        match self.step {
+            Step::Sent => f.write_str(": sent"),
+            Step::Duplicated { .. } => f.write_str(": duplicated"),
+            Step::Delayed(delay) => write!(f, ": delayed by {delay:?}"),
+            Step::Held => f.write_str(": held back"),
+            Step::Released => f.write_str(": released"),
+            Step::Delivered => f.write_str(": delivered"),
+            Step::Dropped(reason) => write!(f, ": dropped ({reason:?})"),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Oracles: they watch the stream of events of each run, and object as soon as it shows that a rule of Raft was
+//! broken, whatever the test itself looks for.
+//!
+//! They read what every solution shows: the messages of figures 2 and 13, what is applied, and what servers say of
+//! themselves. They must never accuse a correct solution, however it is built. What they rest on:
+//!
+//! - *A request tells how things were at some time before it arrives*, in the present life of its sender: a solution
+//!   may build a message and send it much later, or send it again, while it has moved on. So nothing is concluded from
+//!   the order in which requests are sent, only from things that once true are true for ever.
+//! - *A reply tells how things were at some time between the start of its handler and its being sent.* Handlers run
+//!   side by side, and their replies may leave in another order than the locks were taken.
+//! - *What a server answers it must remember* over crashes (figure 2, "updated on stable storage before responding to
+//!   RPCs"), if others may count on it: votes and acknowledgements. What it only says without being asked it need not
+//!   have saved yet.
+//! - *Messages that the paper does not know are opaque*: an own call may carry votes, entries or commit indexes, so
+//!   that oracles which would need to know all of these make allowance for it. Of the given messages the given fields
+//!   mean what the paper says, with one exception: a RequestVote with further fields may be a pre-vote.
+//! - *A message between two servers whose sender crashed is not delivered*, except replies that were on their way.
+//!
+//! | file | rule |
+//! |---|---|
+//! | `one_vote` | a server votes for one candidate a term, over restarts |
+//! | `terms` | a server's term never goes back; what was promised in a term is not forgotten |
+//! | `stale_term` | nothing is granted or accepted for a term that is over |
+//! | `one_leader` | at most one leader a term |
+//! | `election_majority` | a leader has the votes of a majority, given in its own term |
+//! | `held` | what a server acknowledged stays in its log; it votes only for logs as good as its own |
+//! | `log_matching` | an index and a term name one entry with one past |
+//! | `append_only` | a leader never changes its log but at the end |
+//! | `consistency_check` | a follower accepts entries only after one that it has |
+//! | `leader_completeness` | what is committed is in the log of every later leader |
+//! | `commit_rule` | commit indexes rise by a majority for an entry of the leader's own term; applied is committed |
+//! | `state_machine` | what is applied is what was committed |
+//! | `snapshot_bounds` | a snapshot covers only what its sender has applied or received |
+
+mod append_only;
+mod commit_rule;
+mod consistency_check;
+mod election_majority;
+mod held;
+mod leader_completeness;
+mod log_matching;
+mod one_leader;
+mod one_vote;
+mod rule;
+#[cfg(test)]
+mod script;
+mod snapshot_bounds;
+mod stale_term;
+mod state_machine;
+mod terms;
+
+pub(crate) use rule::{Judged, Objection};
+pub use rule::{RULES, Rule};
+
+use crate::events::Event;
+
+/// All oracles, as they watch one cluster.
+pub(crate) struct Oracles {
+    one_vote: one_vote::OneVote,
+    terms: terms::Terms,
+    one_leader: one_leader::OneLeader,
+    election_majority: election_majority::ElectionMajority,
+    held: held::Held,
+    log_matching: log_matching::LogMatching,
+    append_only: append_only::AppendOnly,
+    consistency_check: consistency_check::ConsistencyCheck,
+    leader_completeness: leader_completeness::LeaderCompleteness,
+    commit_rule: commit_rule::CommitRule,
+    snapshot_bounds: snapshot_bounds::SnapshotBounds,
+}
+
+impl Oracles {
+    /// For a cluster of so many servers.
+    pub(crate) fn new(servers: usize) -> Oracles {
+        Oracles {
+            one_vote: Default::default(),
+            terms: terms::Terms::new(servers),
+            one_leader: Default::default(),
+            election_majority: election_majority::ElectionMajority::new(servers),
+            held: held::Held::new(servers),
+            log_matching: Default::default(),
+            append_only: Default::default(),
+            consistency_check: consistency_check::ConsistencyCheck::new(servers),
+            leader_completeness: Default::default(),
+            commit_rule: commit_rule::CommitRule::new(servers),
+            snapshot_bounds: snapshot_bounds::SnapshotBounds::new(servers),
+        }
+    }
+
+    /// Looks at the next event. Causes are asked about before consequences: a second vote before a second leader.
+    pub(crate) fn see(&mut self, event: &Event) -> Judged {
+        stale_term::see(event, &self.terms)?;
+        self.one_vote.see(event)?;
+        self.terms.see(event)?;
+        self.election_majority.see(event)?;
+        self.one_leader.see(event)?;
+        self.held.see(event)?;
+        self.consistency_check.see(event)?;
+        self.log_matching.see(event)?;
+        self.append_only.see(event)?;
+        self.commit_rule.see(event)?;
+        self.leader_completeness.see(event, &self.log_matching, &self.append_only)?;
+        state_machine::see(event, &self.log_matching, &self.leader_completeness)?;
+        self.snapshot_bounds.see(event)
+    }
+}

@@ -1,0 +1,100 @@
+//! [`Rule`]: what an oracle watches over; [`Objection`]: that it was broken.
+
+use std::fmt;
+
+use crate::events::Number;
+
+/// A rule of Raft. `docs/rules/<id>.md` tells more of each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name, and its page's.
+    pub id: &'static str,
+    /// The rule in a sentence.
+    pub says: &'static str,
+    /// Where the paper has it.
+    pub paper: &'static str,
+}
+
+/// An event that breaks a rule.
+#[derive(Debug)]
+pub(crate) struct Objection {
+    pub(crate) rule: &'static Rule,
+    /// Who did what, and what that contradicts.
+    pub(crate) text: String,
+    /// The earlier events that it contradicts.
+    pub(crate) evidence: Vec<Number>,
+}
+
+/// What an oracle thinks of an event.
+pub(crate) type Judged = Result<(), Objection>;
+
+impl Rule {
+    /// An objection under this rule.
+    pub(crate) fn broken<T>(
+        &'static self,
+        text: String,
+        evidence: impl IntoIterator<Item = Number>,
+    ) -> Result<T, Objection> {
+        Err(Objection { rule: self, text, evidence: evidence.into_iter().collect() })
+    }
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rule { id, says, paper } = self.rule;
+        write!(f, "{}\nrule {id}: {says} ({paper}); see docs/rules/{id}.md", self.text)
+    }
+}
+
+/// All rules that an objection can name.
+pub const RULES: [&Rule; 15] = [
+    &super::one_vote::RULE,
+    &super::terms::RULE,
+    &super::stale_term::RULE,
+    &super::one_leader::RULE,
+    &super::election_majority::RULE,
+    &super::held::KEPT,
+    &super::held::RESTRICTION,
+    &super::log_matching::RULE,
+    &super::append_only::RULE,
+    &super::consistency_check::RULE,
+    &super::leader_completeness::RULE,
+    &super::commit_rule::COMMIT,
+    &super::commit_rule::APPLY,
+    &super::state_machine::RULE,
+    &super::snapshot_bounds::RULE,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn each_rule_has_a_page_and_each_page_a_rule() {
+        let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules");
+        let pages: BTreeSet<String> = fs::read_dir(pages)
+            .unwrap()
+            .map(|page| page.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let rules: BTreeSet<String> = RULES.iter().map(|rule| format!("{}.md", rule.id)).collect();
+        assert_eq!(rules.len(), RULES.len(), "two rules share a name");
+        assert_eq!(pages, rules);
+    }
+
+    #[test]
+    fn a_page_begins_with_its_rule_and_names_the_place_in_the_paper() {
+        for rule in RULES {
+            let page = format!("{}/../docs/rules/{}.md", env!("CARGO_MANIFEST_DIR"), rule.id);
+            let page = fs::read_to_string(page).unwrap();
+            assert!(page.starts_with(&format!("# {}\n", rule.id)), "{}", rule.id);
+            assert!(page.contains(rule.paper), "{} does not name {}", rule.id, rule.paper);
+            for part in ["\n## Usual causes\n", "\n## What to look at\n"] {
+                assert!(page.contains(part), "{} lacks {part:?}", rule.id);
+            }
+        }
+    }
+}
