@@ -8,7 +8,7 @@ labrpc::service! {
         trait KvService; client KvClient;
         /// Executes an operation, and answers when its effect is permanent. Asked for the same one again, it does
         /// not execute it again.
-        async rpc execute(Request) -> Reply;
+        rpc execute(Request) -> Reply;
     }
 }
 

@@ -5,6 +5,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 use futures::channel::oneshot;
+use futures::executor::block_on;
 use labnode::{ApplyMsg, Persister};
 use labrpc::RpcError;
 use parking_lot::{Mutex, MutexGuard};
@@ -13,9 +14,6 @@ use raft::{Raft, RaftClient, ReadIndexError};
 use crate::messages::{KvService, Op, Reply, Request};
 use crate::state_machine::StateMachine;
 use crate::waiters::Waiters;
-
-/// How many messages Raft may be ahead of the service.
-const APPLY_CAPACITY: usize = 64;
 
 /// One server of the service. A cheap handle; clones are the same server. Dropping handles stops nothing,
 /// [`kill`](KvServer::kill) does.
@@ -83,7 +81,7 @@ impl KvServer {
             })
         };
         let state = Arc::new(Mutex::new(State { machine, ..State::default() }));
-        let (apply_ch, messages) = bounded(APPLY_CAPACITY);
+        let (apply_ch, messages) = bounded(0);
         let raft = Raft::new(servers, me, persister.clone(), apply_ch);
         let proposals = Arc::clone(&state);
         raft.on_deposed(move || proposals.lock().waiters.clear());
@@ -115,7 +113,7 @@ impl KvServer {
     }
 
     /// Has the request executed by way of the log. `None` if it was not, or not that we know.
-    async fn agree_on(&self, request: &Request) -> Option<String> {
+    fn agree_on(&self, request: &Request) -> Option<String> {
         let command = labcodec::encode(request).expect("a request that came as a message");
         let answer = {
             // Under one lock: the command must not be applied before its waiter is there.
@@ -126,12 +124,12 @@ impl KvServer {
             let start = self.raft.start(command).ok()?;
             state.waiters.add(start.index, request.id)
         };
-        answer.await.ok()
+        wait(answer)
     }
 
     /// The value of `key` after what was committed when Raft was asked for `index`.
-    async fn read_at(&self, index: oneshot::Receiver<u64>, key: &str) -> Option<String> {
-        let index = index.await.ok()?;
+    fn read_at(&self, index: oneshot::Receiver<u64>, key: &str) -> Option<String> {
+        let index = wait(index)?;
         let applied = {
             let mut state = self.state.lock();
             if state.applied >= index {
@@ -139,7 +137,7 @@ impl KvServer {
             }
             state.waiters.add_read(index)
         };
-        applied.await.ok()?;
+        wait(applied)?;
         Some(self.state.lock().machine.get(key).to_owned())
     }
 
@@ -202,21 +200,26 @@ impl State {
 }
 
 impl KvService for KvServer {
-    async fn execute(&self, request: Request) -> labrpc::Result<Reply> {
-        let answer = match (&request.op, self.reads) {
+    fn execute(&self, request: Request) -> labrpc::Result<Reply> {
+        let value = match (&request.op, self.reads) {
             (Op::Get { key }, Reads::ByIndex) => match self.raft.read_index() {
-                Ok(index) => self.read_at(index, key).await,
-                Err(ReadIndexError::NothingCommitted) => self.agree_on(&request).await,
+                Ok(index) => self.read_at(index, key),
+                Err(ReadIndexError::NothingCommitted) => self.agree_on(&request),
                 Err(ReadIndexError::NotLeader) => None,
             },
-            _ => self.agree_on(&request).await,
+            _ => self.agree_on(&request),
         };
-        match answer {
+        match value {
             Some(value) => Ok(Reply::Done(value)),
             None if self.state.lock().dead => Err(RpcError::Stopped),
             None => Ok(Reply::WrongLeader),
         }
     }
+}
+
+/// Blocks until there is an answer; `None` if there will be none.
+fn wait<T>(answer: oneshot::Receiver<T>) -> Option<T> {
+    block_on(answer).ok()
 }
 
 #[cfg(test)]
