@@ -169,6 +169,7 @@ impl Progress {
             matches!(self.mode, Mode::Pipeline { .. }) && sent.pipeline == Some(self.pipelines);
         if of_this_pipeline && (sent.last_index > self.match_index || sent.round > self.acked_round) {
             self.next_index = self.match_index + 1;
+            self.sent_round = self.acked_round;
             self.mode = Mode::Probe { waiting: false };
         }
     }

@@ -407,6 +407,7 @@ mod tests {
     use std::time::Duration;
 
     use crossbeam_channel::{Receiver, bounded};
+    use futures::executor::block_on;
     use labrpc::{
         AnyMessage, CallId, Client, Event, Network, NetworkOptions, Observer, Server, Spawn, Step, Threads,
     };
@@ -572,6 +573,31 @@ mod tests {
         for kind in ["a candidacy", "a vote", "an entry", "an acknowledgement", "an installed snapshot"] {
             assert!(made.contains_key(kind), "{kind} was never seen: {made:?}");
         }
+    }
+
+    /// A service that waits for what it has proposed or asked must not wait for ever: nothing may be applied any more.
+    #[test]
+    fn a_service_learns_that_its_server_has_ceased_to_lead() {
+        let cluster = Cluster::start(3);
+        let old = cluster.leader();
+        let (deposed, news) = bounded(1);
+        cluster.rafts[old].on_deposed(move || deposed.send(()).unwrap());
+        cluster.applied.iter().for_each(|messages| {
+            let messages = messages.clone();
+            std::thread::spawn(move || messages.iter().count());
+        });
+        cluster.rafts[old].start(b"x".to_vec()).unwrap();
+        until("the command is committed", || cluster.rafts[old].read_index().is_ok());
+        let confirmed = cluster.rafts[old].read_index().unwrap();
+        assert_eq!(block_on(confirmed), Ok(1));
+
+        cluster.connect(old, false);
+        let unconfirmed = cluster.rafts[old].read_index().unwrap();
+        until("another leads", || (0..3).any(|peer| peer != old && cluster.rafts[peer].state().is_leader));
+        cluster.connect(old, true);
+        news.recv_timeout(SOON).expect("the service is told");
+        assert_eq!(block_on(unconfirmed), Err(oneshot::Canceled));
+        cluster.rafts.iter().for_each(Raft::kill);
     }
 
     /// A killed server once handed over the rest of its batch.
