@@ -1,12 +1,12 @@
 # `make help` says what there is. Students need none of this: `cargo test 2A` is enough.
 CARGO ?= cargo
-LABS := 2a 2b 2c 2d
+LABS := 2a 2b 2c 2d 3a 3b
 
 .PHONY: help test $(addprefix test_,$(LABS)) test_real seeds starter check check_starter fix bench
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
-	@printf '  make test_2a ... test_2d\tone lab'"'"'s suite\n' | expand -t 30
+	@printf '  make test_2a ... test_3b\tone lab'"'"'s suite\n' | expand -t 30
 
 test: ## every test of every crate
 	$(CARGO) test --workspace
@@ -38,5 +38,5 @@ fix: ## format, and let clippy mend what it can
 	$(CARGO) fmt --all
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 
-bench: ## figures as JSON lines: RPCs per second, commits per second, encoding
-	$(CARGO) bench --quiet -p labcodec -p labrpc -p raft
+bench: ## figures as JSON lines: RPCs, commits and operations per second, encoding
+	$(CARGO) bench --quiet -p labcodec -p labrpc -p raft -p kvraft
