@@ -56,3 +56,100 @@ impl StateMachine {
         labcodec::decode(snapshot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(client: u64, seq: u64, op: Op) -> Request {
+        Request { id: RequestId { client, seq }, op }
+    }
+
+    fn put(client: u64, seq: u64, value: &str) -> Request {
+        request(client, seq, Op::Put { key: "k".to_owned(), value: value.to_owned() })
+    }
+
+    fn append(client: u64, seq: u64, value: &str) -> Request {
+        request(client, seq, Op::Append { key: "k".to_owned(), value: value.to_owned() })
+    }
+
+    /// The value of `k` after these requests.
+    fn after(requests: &[Request]) -> String {
+        let mut machine = StateMachine::default();
+        requests.iter().cloned().for_each(|request| machine.apply(request));
+        machine.get("k").to_owned()
+    }
+
+    #[test]
+    fn a_put_replaces_and_an_append_adds() {
+        assert_eq!(after(&[]), "");
+        assert_eq!(after(&[append(1, 1, "a"), append(2, 1, "b")]), "ab");
+        assert_eq!(after(&[append(1, 1, "a"), put(1, 2, "b"), append(1, 3, "c")]), "bc");
+    }
+
+    #[test]
+    fn a_request_is_executed_once() {
+        // Raft, section 8: "if it receives a command whose serial number has already been executed, it responds
+        // immediately without re-executing the request".
+        assert_eq!(
+            after(&[append(1, 1, "a"), append(1, 1, "a"), append(1, 2, "b"), append(1, 2, "b")]),
+            "ab"
+        );
+    }
+
+    #[test]
+    fn a_late_copy_of_an_old_request_changes_nothing() {
+        assert_eq!(
+            after(&[put(1, 1, "old"), append(1, 3, "+"), put(1, 1, "old"), append(1, 2, "-")]),
+            "old+"
+        );
+    }
+
+    #[test]
+    fn clients_number_their_requests_each_for_itself() {
+        assert_eq!(after(&[append(1, 5, "a"), append(2, 4, "b"), append(3, 5, "c")]), "abc");
+    }
+
+    #[test]
+    fn reads_leave_no_trace() {
+        let get = request(1, 2, Op::Get { key: "k".to_owned() });
+        let mut machine = StateMachine::default();
+        machine.apply(append(1, 1, "a"));
+        let before = machine.to_snapshot();
+        assert!(!machine.has_executed(&get));
+        machine.apply(get);
+        assert_eq!(machine.to_snapshot(), before);
+    }
+
+    #[test]
+    fn a_snapshot_holds_values_and_what_has_been_executed() {
+        let mut machine = StateMachine::default();
+        machine.apply(append(1, 1, "a"));
+        let mut restored = StateMachine::from_snapshot(&machine.to_snapshot()).unwrap();
+        assert_eq!(restored, machine);
+        restored.apply(append(1, 1, "a"));
+        assert_eq!(restored.get("k"), "a");
+    }
+
+    #[test]
+    fn servers_that_came_to_the_same_state_make_the_same_snapshot() {
+        let (mut one, mut other) = (StateMachine::default(), StateMachine::default());
+        let requests: Vec<Request> = (0..50)
+            .map(|n| request(n, 1, Op::Put { key: format!("key {n}"), value: format!("value {n}") }))
+            .collect();
+        requests.iter().for_each(|request| one.apply(request.clone()));
+        requests.iter().rev().for_each(|request| other.apply(request.clone()));
+        assert_eq!(one.to_snapshot(), other.to_snapshot());
+    }
+
+    #[test]
+    fn damaged_snapshots_are_refused() {
+        let mut machine = StateMachine::default();
+        machine.apply(append(1, 1, "a"));
+        let snapshot = machine.to_snapshot();
+        for length in 0..snapshot.len() {
+            assert!(StateMachine::from_snapshot(&snapshot[..length]).is_err(), "the first {length} bytes");
+        }
+        assert!(StateMachine::from_snapshot(&[255; 64]).is_err());
+    }
+}
