@@ -212,6 +212,10 @@ impl Config {
 
     // The servers.
 
+    pub(crate) fn network(&self) -> &Network {
+        self.cluster.network()
+    }
+
     /// How many there are.
     pub(crate) fn servers(&self) -> usize {
         self.cluster.servers()
@@ -260,7 +264,7 @@ impl Config {
 
     /// The server that leads the highest term. Fails if there is none in about five seconds.
     #[track_caller]
-    fn leader(&self) -> usize {
+    pub(crate) fn leader(&self) -> usize {
         for _ in 0..50 {
             let states = self.all().filter_map(|server| Some((server, self.cluster.state(server)?)));
             let leaders = states.filter(|(_, state)| state.is_leader);
@@ -282,6 +286,19 @@ impl Config {
     pub(crate) fn start(&self, server: usize) {
         self.note(format!("server {server} starts"));
         self.cluster.start(server);
+    }
+
+    /// Fails if a server that was killed 10 s ago, or longer, still has threads. In real time nobody knows them.
+    #[track_caller]
+    pub(crate) fn check_killed_threads_ended(&self) {
+        let overdue = self.run.overdue_threads();
+        self.check(overdue.is_empty(), || {
+            format!(
+                "{}: kill() must make every thread end, whatever it waits for, and so must the end of Raft's apply \
+                 channel",
+                overdue.join("; ")
+            )
+        });
     }
 
     /// Fails if a Raft log was not trimmed, or if a service that is to make no snapshots has made one.

@@ -2,7 +2,8 @@
 //!
 //! The tests of a lab stand in its own file and read as stories of what happens to servers and their clerks;
 //! `config` is the cluster they speak of, `load` what most of them have in common. `contract` names what the tests
-//! expect of the `kvraft` crate, and `misuse` shows the harness what is wrong, which must object.
+//! expect of the `kvraft` crate, `hostile` asks of servers what nobody should, and `misuse` shows the harness what is
+//! wrong, which must object.
 #![forbid(unsafe_code)]
 // Test functions end in the name of their lab, which is written with a capital letter.
 #![allow(non_snake_case)]
@@ -15,6 +16,7 @@ static ALLOC: labtest::Alloc = labtest::Alloc;
 mod appends;
 mod config;
 mod contract;
+mod hostile;
 mod lab_3a;
 mod lab_3b;
 mod load;
