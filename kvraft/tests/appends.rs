@@ -44,6 +44,11 @@ pub(crate) fn objection(value: &str, client: usize, count: usize) -> Option<Stri
 /// How `value` differs from what it should be, in a few words.
 pub(crate) fn difference(expected: &str, value: &str) -> String {
     let same = expected.bytes().zip(value.bytes()).take_while(|(a, b)| a == b).count();
+    // From the beginning of the text that differs.
+    let same = match expected.get(..same).and_then(|equal| equal.rfind('x')) {
+        Some(begin) if same < expected.len().max(value.len()) && !expected[..same].ends_with('y') => begin,
+        _ => same,
+    };
     let rest = |text: &str| show(&text.as_bytes()[same..]);
     match (expected.len() - same, value.len() - same) {
         (0, 0) => "they are equal".to_string(),
@@ -90,6 +95,8 @@ mod tests {
             ("abc", "ab", "it ends after 2 bytes, and `c` should follow"),
             ("ab", "abc", "`c` follows after the 2 bytes expected"),
             ("abc", "abd", "after 2 bytes expected `c`, got `d`"),
+            ("x 0 7 yx 0 18 y", "x 0 7 yx 0 17 y", "after 7 bytes expected `x 0 18 y`, got `x 0 17 y`"),
+            ("x 0 7 y", "x 0 7 yx 0 8 y", "`x 0 8 y` follows after the 7 bytes expected"),
         ] {
             assert_eq!(difference(expected, value), told);
         }

@@ -24,6 +24,7 @@ use raft::{Raft, RaftClient, RaftService};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::wire;
 pub(crate) use clerk::Store;
 use clerks::Clerks;
 use history::Record;
@@ -148,6 +149,7 @@ impl Config {
         let network = Network::new(options);
         network.set_faults(net.faults());
         let cluster = Cluster::new(run, network, servers, move |seat| Server::new(seat, max_raft_state));
+        cluster.watch(wire::neutral);
         let record = Record::new(run, name);
         let clerks = Clerks::new(run, cluster.network());
         (0..servers).for_each(|server| cluster.start(server));

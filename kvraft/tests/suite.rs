@@ -21,3 +21,6 @@ mod lab_3a;
 mod lab_3b;
 mod load;
 mod misuse;
+/// What the messages of the Raft peers mean: the rules of Raft are watched here too.
+#[path = "../../raft/tests/wire.rs"]
+mod wire;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use labrpc::{CallId, Envelope, Event, Kind, MessageId, Method, Network, Observer, Reason, Step};
 use labtest::{Run, observe, seconds};
@@ -21,8 +21,7 @@ const REPLY_SHOWN: usize = 80;
 
 /// Watches the calls of clerks.
 pub(super) struct Calls {
-    /// When the run began.
-    started: Instant,
+    run: Run,
     seen: Mutex<Seen>,
 }
 
@@ -51,7 +50,7 @@ enum Fate {
 impl Calls {
     /// Watches the calls on `network` from now on.
     pub(super) fn watch(run: &Run, network: &Network) -> Arc<Calls> {
-        let calls = Arc::new(Calls { started: Instant::now() - run.elapsed(), seen: Mutex::default() });
+        let calls = Arc::new(Calls { run: run.clone(), seen: Mutex::default() });
         network.observe(calls.clone());
         calls
     }
@@ -133,8 +132,8 @@ impl Observer for Calls {
     fn observe(&self, event: &Event<'_>) {
         let Envelope { call: id, from, to, method, kind, bytes, .. } = event.envelope;
         let Some(clerk) = number(if kind == Kind::Request { from } else { to }) else { return };
-        let at = event.at.saturating_duration_since(self.started);
         observe(|| {
+            let at = self.run.elapsed();
             let mut seen = self.seen.lock();
             if (kind, event.step) == (Kind::Request, Step::Sent) {
                 seen.made += 1;
