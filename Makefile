@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds starter check check_starter fix bench
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants starter check check_starter fix bench
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -19,6 +19,9 @@ test_real: ## every test of the labs in real time: some minutes
 
 seeds: ## N=1000: the labs' tests, each with so many seeds
 	LAB_RUNS=$(or $(N),1000) $(CARGO) test -- $(addprefix _,$(shell echo $(LABS) | tr a-z A-Z))
+
+mutants: ## the kill matrix: which test objects first to each known bug
+	$(CARGO) run -q -p labgrade -- mutants --markdown docs/kill-matrix.md
 
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution
 	@handout/make_starter "$(DIR)"

@@ -1,0 +1,69 @@
+//! Builds the suites of a workspace by cargo.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::labs::Package;
+
+/// Why there is no test binary.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error("cargo cannot be run: {0}")]
+    NoCargo(#[from] std::io::Error),
+    /// What cargo and the compiler said.
+    #[error("{0}")]
+    Failed(String),
+    #[error("cargo built no suite of {0}")]
+    NoBinary(&'static str),
+}
+
+/// The cargo that started this program, or the one in the path.
+pub(crate) fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))
+}
+
+/// Builds the integration test `suite` of a package of the workspace at `root`, in the build directory `target`, and
+/// returns the binary. Blocks for as long as the build takes. What was built there before is used again.
+pub(crate) fn build_suite(root: &Path, target: &Path, package: Package) -> Result<PathBuf, BuildError> {
+    let built = Command::new(cargo())
+        .args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"])
+        .args(["--package", package.name(), "--test", "suite"])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", target)
+        // Systems that test changes often switch it off; here it makes most of the difference.
+        .env("CARGO_INCREMENTAL", "1")
+        .output()?;
+    if !built.status.success() {
+        return Err(BuildError::Failed(String::from_utf8_lossy(&built.stderr).trim().to_owned()));
+    }
+    let messages = String::from_utf8_lossy(&built.stdout);
+    let binary = messages.lines().filter_map(suite_binary).next_back();
+    binary.ok_or(BuildError::NoBinary(package.name()))
+}
+
+/// The binary, if cargo's message is about the suite.
+fn suite_binary(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let of_suite = message["reason"] == "compiler-artifact" && message["target"]["name"] == "suite";
+    of_suite.then(|| message["executable"].as_str().map(PathBuf::from))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suite_is_found_among_cargos_messages() {
+        let message = |name: &str, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"executable":{executable}}}"#
+            )
+        };
+        assert_eq!(suite_binary(&message("suite", "\"/t/suite-1\"")), Some(PathBuf::from("/t/suite-1")));
+        assert_eq!(suite_binary(&message("raft", "null")), None);
+        assert_eq!(suite_binary(&message("suite", "null")), None);
+        assert_eq!(suite_binary("no json"), None);
+    }
+}

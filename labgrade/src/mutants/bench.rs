@@ -1,0 +1,392 @@
+//! Builds solutions and runs the suites on them.
+//!
+//! One thread builds, in one scratch copy with one build directory: cargo and the compiler then do little more than
+//! what a patch changes, some seconds each. The others run what is built. Results are kept one by one, so that a
+//! matrix that was interrupted goes on where it was.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use serde::{Deserialize, Serialize};
+
+use super::Args;
+use super::catalogue::{Mutant, Variant};
+use super::matrix::{CorrectRow, Matrix, MutantRow, Tried, VERSION};
+use super::trial::{self, CorrectTrial, MutantTrial, Pursuit, Runnable};
+use crate::builder::{BuildError, build_suite, cargo};
+use crate::files::write_whole;
+use crate::labs::{Lab, Package};
+use crate::progress::Progress;
+use crate::runner::{Manner, Seeds, Suite};
+use crate::tree::{Scratch, Tree, fingerprint};
+
+/// Tells the harness which rule's oracle to switch off.
+const WITHOUT: &str = "LAB_WITHOUT";
+
+/// A solution to be tried.
+pub(super) struct Work {
+    name: String,
+    /// The error says why the patch does not apply.
+    tree: Result<Tree, String>,
+    /// What is tried if it is wrong; `None` if it is correct.
+    mutant: Option<Mutant>,
+}
+
+impl Work {
+    pub(super) fn mutant(mutant: Mutant, solution: &Tree, variants: &[Variant]) -> Work {
+        let tree = mutant.tree(solution, variants).map_err(|error| error.to_string());
+        Work { name: mutant.id.clone(), tree, mutant: Some(mutant) }
+    }
+
+    pub(super) fn correct(variant: Variant) -> Work {
+        Work { name: variant.name, tree: Ok(variant.tree), mutant: None }
+    }
+
+    /// The crates whose suites it needs.
+    fn packages(&self) -> BTreeSet<Package> {
+        match &self.mutant {
+            Some(mutant) => mutant.header.labs.iter().map(|lab| lab.package()).collect(),
+            None => Lab::all().map(Lab::package).collect(),
+        }
+    }
+}
+
+/// What was found out about a work.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Found {
+    Mutant(Tried<MutantTrial>),
+    Correct(Tried<CorrectTrial>),
+}
+
+/// A result as it is kept for the next time.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Of the sources, and of how they were tried.
+    key: u64,
+    found: Found,
+}
+
+/// A work with its built suites.
+struct Built {
+    place: usize,
+    build_s: f64,
+    suites: Vec<Suite>,
+}
+
+/// Where the command works, and how.
+pub(super) struct Bench<'a> {
+    args: &'a Args,
+    root: PathBuf,
+    out: PathBuf,
+    solution: Tree,
+    compiler: String,
+    manner: Manner,
+    /// Held as long as this lives: two of them in one directory would build each other's mutants.
+    _lock: File,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn set_up(args: &'a Args) -> io::Result<Bench<'a>> {
+        let root = PathBuf::from(said_by(Command::new(cargo()).args([
+            "locate-project",
+            "--workspace",
+            "--message-format=plain",
+        ]))?);
+        let root = root.parent().unwrap_or(Path::new("/")).to_owned();
+        let out = args.out.clone().unwrap_or_else(|| root.join("target/mutants"));
+        fs::create_dir_all(&out)?;
+        let out = out.canonicalize()?;
+        let lock = File::create(out.join("lock"))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| io::Error::other(format!("another run is at work in {}", out.display())))?;
+        let mut solution = Tree::of_workspace(&root)?;
+        solution.files.retain(|name, _| !name.starts_with("mutants/"));
+        let page = |name: &String| Some(name.strip_prefix("docs/rules/")?.strip_suffix(".md")?.to_owned());
+        let rules: Vec<String> = solution.files.keys().filter_map(page).collect();
+        if let Some(rule) = args.without.as_ref().filter(|rule| !rules.contains(rule)) {
+            return Err(io::Error::other(format!("{rule:?} is no rule; the rules are {}", rules.join(", "))));
+        }
+        let variables = args.without.iter().map(|rule| (WITHOUT.to_owned(), rule.clone())).collect();
+        let manner = Manner { limit: Duration::from_secs(args.limit), variables, rules };
+        let compiler = said_by(Command::new("rustc").arg("--version"))?;
+        Ok(Bench { args, root, out, solution, compiler, manner, _lock: lock })
+    }
+
+    /// The workspace's directory.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where scratch files and results go.
+    pub(super) fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// The workspace's sources, without `mutants`.
+    pub(super) fn solution(&self) -> &Tree {
+        &self.solution
+    }
+
+    /// The rules that have a page.
+    pub(super) fn rules(&self) -> &[String] {
+        &self.manner.rules
+    }
+
+    /// Builds all works, and tries nothing. Whether all could be built.
+    pub(super) fn check(&self, works: &[Work]) -> io::Result<bool> {
+        let mut scratch = self.scratch()?;
+        let progress = Progress::new(works.len());
+        let mut wrong = 0;
+        for work in works {
+            progress.doing(&work.name);
+            match self.build(work, &mut scratch)? {
+                Ok((build_s, _)) => {
+                    progress.done(&format!("ok        {} (built in {build_s:.1} s)", work.name))
+                }
+                Err(why) => {
+                    wrong += 1;
+                    progress.done(&format!("BROKEN    {}: {why}", work.name));
+                }
+            }
+        }
+        drop(progress);
+        println!("{} of {} apply and build", works.len() - wrong, works.len());
+        Ok(wrong == 0)
+    }
+
+    /// Tries all works of which nothing is known yet.
+    pub(super) fn try_all(&self, works: &[Work]) -> io::Result<Matrix> {
+        let keys: Vec<u64> = works.iter().map(|work| self.key(work)).collect();
+        let mut found: Vec<Option<Found>> =
+            works.iter().zip(&keys).map(|(work, key)| self.kept(work, *key)).collect();
+        let waiting: Vec<usize> = (0..works.len()).filter(|place| found[*place].is_none()).collect();
+        if waiting.len() < works.len() {
+            let known = works.len() - waiting.len();
+            eprintln!("{known} of {} are known already; --fresh tries them again", works.len());
+        }
+        let progress = Progress::new(waiting.len());
+        let jobs = self.args.jobs.map(usize::from);
+        let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
+        // One waits while as many as there are runners are tried: binaries do not pile up.
+        let (to_runners, built) = crossbeam_channel::bounded::<Built>(1);
+        let (to_keeper, results) = crossbeam_channel::unbounded::<(usize, Found)>();
+        thread::scope(|scope| {
+            for _ in 0..jobs {
+                let (built, to_keeper) = (built.clone(), to_keeper.clone());
+                scope.spawn(move || self.run_what_is_built(works, &built, &to_keeper));
+            }
+            drop(built);
+            let (progress, waiting) = (&progress, &waiting);
+            let builder = scope
+                .spawn(move || self.build_what_is_waiting(works, waiting, progress, &to_runners, &to_keeper));
+            for (place, result) in results {
+                self.keep(&works[place], keys[place], &result)?;
+                progress.done(&line(&works[place], &result));
+                found[place] = Some(result);
+            }
+            builder.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+        })?;
+        drop(progress);
+        self.matrix(works, found)
+    }
+
+    fn matrix(&self, works: &[Work], found: Vec<Option<Found>>) -> io::Result<Matrix> {
+        let mut matrix = Matrix {
+            version: VERSION,
+            pursuit: self.pursuit(),
+            without: self.args.without.clone(),
+            compiler: self.compiler.clone(),
+            mutants: Vec::new(),
+            correct: Vec::new(),
+        };
+        for (work, found) in works.iter().zip(found) {
+            match (&work.mutant, found) {
+                (Some(mutant), Some(Found::Mutant(result))) => {
+                    matrix.mutants.push(MutantRow::new(mutant, result));
+                }
+                (None, Some(Found::Correct(result))) => {
+                    matrix.correct.push(CorrectRow { name: work.name.clone(), result });
+                }
+                _ => return Err(io::Error::other(format!("{} was not tried", work.name))),
+            }
+        }
+        Ok(matrix)
+    }
+
+    fn scratch(&self) -> io::Result<Scratch> {
+        Scratch::open(&self.out.join("tree"))
+    }
+
+    /// The builder's thread.
+    fn build_what_is_waiting(
+        &self,
+        works: &[Work],
+        waiting: &[usize],
+        progress: &Progress,
+        to_runners: &Sender<Built>,
+        to_keeper: &Sender<(usize, Found)>,
+    ) -> io::Result<()> {
+        let mut scratch = self.scratch()?;
+        for &place in waiting {
+            let work = &works[place];
+            progress.doing(&format!("building {}", work.name));
+            let sent = match self.build(work, &mut scratch)? {
+                Ok((build_s, suites)) => to_runners.send(Built { place, build_s, suites }).is_ok(),
+                Err(why) => to_keeper.send((place, broken(work, why))).is_ok(),
+            };
+            if !sent {
+                // Something went wrong there, which is told there.
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds a work's suites, and says in how many seconds; the inner error is the work's own fault.
+    fn build(&self, work: &Work, scratch: &mut Scratch) -> io::Result<Result<(f64, Vec<Suite>), String>> {
+        let tree = match &work.tree {
+            Ok(tree) => tree,
+            Err(why) => return Ok(Err(why.clone())),
+        };
+        let begin = Instant::now();
+        scratch.hold(tree)?;
+        let mut suites = Vec::new();
+        for package in work.packages() {
+            let binary = match build_suite(scratch.directory(), &self.out.join("build"), package) {
+                Ok(binary) => binary,
+                Err(BuildError::Failed(said)) => return Ok(Err(format!("it does not compile:\n{said}"))),
+                Err(other) => return Err(io::Error::other(other)),
+            };
+            // Out of the way of the next build. Moved and not copied: a file that was just written cannot be run as
+            // long as another process, started in that moment, still has it open.
+            let own = self.out.join("binaries").join(format!("{}-{}", work.name, package.name()));
+            fs::create_dir_all(self.out.join("binaries"))?;
+            fs::rename(binary, &own)?;
+            suites.push(Suite::open(own, package, scratch.directory())?);
+        }
+        Ok(Ok((begin.elapsed().as_secs_f64(), suites)))
+    }
+
+    /// A runner's thread.
+    fn run_what_is_built(&self, works: &[Work], built: &Receiver<Built>, to_keeper: &Sender<(usize, Found)>) {
+        for Built { place, build_s, suites } in built {
+            let work = &works[place];
+            let runnable = Runnable { suites, manner: self.manner.clone() };
+            let found = self
+                .run(work, build_s, &runnable)
+                .unwrap_or_else(|error| broken(work, format!("its tests cannot be run: {error}")));
+            runnable.suites.iter().for_each(Suite::remove);
+            if to_keeper.send((place, found)).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn run(&self, work: &Work, build_s: f64, runnable: &Runnable) -> io::Result<Found> {
+        Ok(match &work.mutant {
+            Some(mutant) => {
+                let trial = trial::pursue(runnable, &mutant.header.labs, self.pursuit())?;
+                Found::Mutant(Tried::Done { build_s, trial })
+            }
+            None => {
+                let seeds = Seeds { first: self.args.first_seed, count: self.control_seeds() };
+                Found::Correct(Tried::Done { build_s, trial: trial::acquit(runnable, seeds)? })
+            }
+        })
+    }
+
+    fn pursuit(&self) -> Pursuit {
+        let Args { first_seed, above, every_test, .. } = *self.args;
+        Pursuit { first_seed, seeds: self.args.seeds.unwrap_or(100), above, every_test }
+    }
+
+    /// How many seeds a correct solution gets.
+    fn control_seeds(&self) -> u32 {
+        if self.args.correct { self.args.seeds.unwrap_or(1000) } else { self.args.control }
+    }
+
+    /// Changes when a result would have to be found out anew.
+    fn key(&self, work: &Work) -> u64 {
+        let mut tree = work.tree.clone().unwrap_or_default();
+        // What no test depends on.
+        tree.files.retain(|name, _| !name.starts_with("labgrade/") && !name.ends_with(".md"));
+        let how = match &work.mutant {
+            Some(mutant) => format!("{:?} {:?}", self.pursuit(), mutant.header.labs),
+            None => self.args.first_seed.to_string(),
+        };
+        let how =
+            format!("{VERSION} {how} {:?} {:?} {}", self.manner.limit, self.args.without, self.compiler);
+        fingerprint([&tree.fingerprint().to_le_bytes()[..], how.as_bytes()])
+    }
+
+    fn kept_at(&self, work: &Work) -> PathBuf {
+        self.out.join("results").join(format!("{}.json", work.name))
+    }
+
+    /// What an earlier run has found out; nothing if it was another mutant, or tried in another way.
+    fn kept(&self, work: &Work, key: u64) -> Option<Found> {
+        if self.args.fresh {
+            return None;
+        }
+        // What cannot be read is found out anew.
+        let kept: Kept = serde_json::from_slice(&fs::read(self.kept_at(work)).ok()?).ok()?;
+        let enough = match &kept.found {
+            Found::Correct(result) => result.trial()?.seeds >= self.control_seeds(),
+            Found::Mutant(_) => true,
+        };
+        (kept.key == key && enough).then_some(kept.found)
+    }
+
+    /// Keeps a result, and what the first test to object printed.
+    fn keep(&self, work: &Work, key: u64, found: &Found) -> io::Result<()> {
+        let (tried, report) = match found {
+            Found::Mutant(result) => {
+                (result.trial().is_some(), result.trial().and_then(|it| it.report.as_ref()))
+            }
+            Found::Correct(result) => {
+                (result.trial().is_some(), result.trial().and_then(|it| it.report.as_ref()))
+            }
+        };
+        if let Some(report) = report {
+            write_whole(&self.out.join("reports").join(format!("{}.txt", work.name)), report)?;
+        }
+        if tried {
+            let kept = Kept { key, found: found.clone() };
+            write_whole(&self.kept_at(work), serde_json::to_string_pretty(&kept)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn broken(work: &Work, why: String) -> Found {
+    match work.mutant {
+        Some(_) => Found::Mutant(Tried::Broken(why)),
+        None => Found::Correct(Tried::Broken(why)),
+    }
+}
+
+/// What is printed when a work is done.
+fn line(work: &Work, found: &Found) -> String {
+    match (&work.mutant, found.clone()) {
+        (Some(mutant), Found::Mutant(result)) => MutantRow::new(mutant, result).to_string(),
+        (_, Found::Correct(result)) => CorrectRow { name: work.name.clone(), result }.to_string(),
+        (None, Found::Mutant(_)) => unreachable!("a correct solution is not tried as a mutant"),
+    }
+}
+
+/// What a command prints, if it ends well.
+fn said_by(command: &mut Command) -> io::Result<String> {
+    let output = command.output()?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(io::Error::other(format!("{}: {why}", command.get_program().to_string_lossy())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

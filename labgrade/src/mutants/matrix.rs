@@ -1,0 +1,505 @@
+//! The kill matrix: what is kept of a whole run, as JSON, and as a page.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::{Kind, Mutant};
+use super::trial::{CorrectTrial, Kill, MutantTrial, Pursuit, Role};
+use crate::labs::Lab;
+
+/// Of the JSON form. Counts up when a field changes its meaning or goes away; fields may be added without.
+pub(crate) const VERSION: u32 = 1;
+
+/// Everything that was measured. Its JSON form is `matrix.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Matrix {
+    pub(crate) version: u32,
+    pub(crate) pursuit: Pursuit,
+    /// The rule that was switched off, if one was.
+    pub(crate) without: Option<String>,
+    /// As `rustc --version` says.
+    pub(crate) compiler: String,
+    pub(crate) mutants: Vec<MutantRow>,
+    pub(crate) correct: Vec<CorrectRow>,
+}
+
+/// One mutant: what is said of it, and what became of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MutantRow {
+    pub(crate) id: String,
+    pub(crate) number: u32,
+    pub(crate) variant: Option<String>,
+    pub(crate) bug: String,
+    pub(crate) rule: String,
+    pub(crate) paper: String,
+    pub(crate) student_sees: String,
+    pub(crate) kind: Kind,
+    pub(crate) argument: String,
+    pub(crate) labs: Vec<Lab>,
+    pub(crate) expect: Option<String>,
+    pub(crate) result: Tried<MutantTrial>,
+}
+
+/// One correct solution.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CorrectRow {
+    pub(crate) name: String,
+    pub(crate) result: Tried<CorrectTrial>,
+}
+
+/// Whether the suites could be tried at all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Tried<T> {
+    /// It was built in so many seconds, and this is what the suites said.
+    Done {
+        build_s: f64,
+        #[serde(flatten)]
+        trial: T,
+    },
+    /// It does not apply or does not compile, or its tests cannot be run; why.
+    Broken(String),
+}
+
+impl<T> Tried<T> {
+    pub(crate) fn trial(&self) -> Option<&T> {
+        match self {
+            Tried::Done { trial, .. } => Some(trial),
+            Tried::Broken(_) => None,
+        }
+    }
+}
+
+impl MutantRow {
+    pub(crate) fn new(mutant: &Mutant, result: Tried<MutantTrial>) -> MutantRow {
+        let header = mutant.header.clone();
+        MutantRow {
+            id: mutant.id.clone(),
+            number: mutant.number,
+            variant: mutant.variant.clone(),
+            bug: header.bug,
+            rule: header.rule,
+            paper: header.paper,
+            student_sees: header.student_sees,
+            kind: header.kind,
+            argument: header.argument,
+            labs: header.labs,
+            expect: header.expect,
+            result,
+        }
+    }
+
+    pub(crate) fn first_kill(&self) -> Option<&Kill> {
+        self.result.trial()?.first_kill()
+    }
+
+    fn troubles(&self) -> &[String] {
+        match &self.result {
+            Tried::Done { trial, .. } => &trial.troubles,
+            Tried::Broken(why) => std::slice::from_ref(why),
+        }
+    }
+
+    /// Whether this is as it should be: killed, or, if it is equivalent, not.
+    fn is_right(&self) -> bool {
+        self.troubles().is_empty() && (self.kind == Kind::Equivalent) == self.first_kill().is_none()
+    }
+}
+
+impl CorrectRow {
+    pub(crate) fn is_accused(&self) -> bool {
+        self.result.trial().is_some_and(|trial| !trial.accusations.is_empty())
+    }
+
+    fn troubles(&self) -> &[String] {
+        match &self.result {
+            Tried::Done { trial, .. } => &trial.troubles,
+            Tried::Broken(why) => std::slice::from_ref(why),
+        }
+    }
+}
+
+/// The line for a mutant when it is done.
+impl fmt::Display for MutantRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tried::Done { build_s, trial } = &self.result else {
+            let Tried::Broken(why) = &self.result else { unreachable!() };
+            return write!(f, "BROKEN    {}: {why}", self.id);
+        };
+        match (trial.first_kill(), self.kind) {
+            (Some(kill), _) => {
+                let word = if self.kind == Kind::Equivalent { "OBJECTED" } else { "killed" };
+                let said = kill.failure.rule.as_ref().unwrap_or(&kill.failure.headline);
+                let (seeds, cpu) = (kill.seeds, kill.cpu_s);
+                write!(f, "{word:9} {}: seed {seeds}, {cpu:.2} s CPU, {}: {said}", self.id, kill.test)?;
+            }
+            (None, kind) => {
+                let word = if kind == Kind::Equivalent { "silent" } else { "SURVIVED" };
+                let own = &trial.labs[0];
+                write!(
+                    f,
+                    "{word:9} {}: {} seeds of {}, {:.1} s CPU",
+                    self.id, own.seeds, own.lab, own.cpu_s
+                )?;
+            }
+        }
+        write!(f, " (built in {build_s:.1} s)")?;
+        trial.troubles.iter().try_for_each(|trouble| write!(f, "\n          no verdict: {trouble}"))
+    }
+}
+
+impl fmt::Display for CorrectRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.result {
+            Tried::Broken(why) => write!(f, "BROKEN    {}: {why}", self.name),
+            Tried::Done { build_s, trial } => {
+                let word = if trial.accusations.is_empty() { "acquitted" } else { "ACCUSED" };
+                let CorrectTrial { tests, seeds, cpu_s, .. } = trial;
+                write!(f, "{word:9} {}: {tests} tests, {seeds} seeds each, {cpu_s:.1} s CPU", self.name)?;
+                write!(f, " (built in {build_s:.1} s)")?;
+                for it in &trial.accusations {
+                    write!(
+                        f,
+                        "\n          {} with seed {}: {}",
+                        it.test, it.failure.seed, it.failure.headline
+                    )?;
+                }
+                trial.troubles.iter().try_for_each(|trouble| write!(f, "\n          no verdict: {trouble}"))
+            }
+        }
+    }
+}
+
+/// The last line of all.
+pub(crate) struct Summary {
+    killed: usize,
+    safety: usize,
+    accused: usize,
+    correct: usize,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { killed, safety, accused, correct } = self;
+        write!(
+            f,
+            "killed {killed} of {safety} safety mutants; accused {accused} of {correct} correct variants"
+        )
+    }
+}
+
+impl Matrix {
+    pub(crate) fn summary(&self) -> Summary {
+        let safety: Vec<_> = self.of(Kind::Safety).collect();
+        Summary {
+            killed: safety.iter().filter(|row| row.first_kill().is_some()).count(),
+            safety: safety.len(),
+            accused: self.correct.iter().filter(|row| row.is_accused()).count(),
+            correct: self.correct.len(),
+        }
+    }
+
+    /// Whether every safety mutant was killed, no correct solution accused, and every run had a verdict.
+    pub(crate) fn is_good(&self) -> bool {
+        let all_killed = self.of(Kind::Safety).all(|row| row.first_kill().is_some());
+        let troubles = self.mutants.iter().flat_map(MutantRow::troubles);
+        let troubles = troubles.chain(self.correct.iter().flat_map(CorrectRow::troubles));
+        all_killed && troubles.count() == 0 && !self.correct.iter().any(CorrectRow::is_accused)
+    }
+
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &MutantRow> {
+        self.mutants.iter().filter(move |row| row.kind == kind)
+    }
+
+    /// The matrix as a page. `classic` says what the original suites make of a bug, by number; `rules` are those that
+    /// have a page.
+    pub(crate) fn markdown(&self, classic: &BTreeMap<u32, String>, rules: &[String]) -> String {
+        let mut out = String::new();
+        self.write_markdown(&mut out, classic, rules).expect("writing to a string");
+        out
+    }
+
+    fn write_markdown(
+        &self,
+        out: &mut String,
+        classic: &BTreeMap<u32, String>,
+        rules: &[String],
+    ) -> fmt::Result {
+        writeln!(out, "# Kill matrix\n")?;
+        writeln!(
+            out,
+            "Written by `make mutants`; changes made here are lost. `mutants/README.md` says what a mutant is.\n"
+        )?;
+        writeln!(out, "**{}**\n", self.summary())?;
+        self.write_figures(out)?;
+        let Pursuit { first_seed, seeds, above, .. } = self.pursuit;
+        writeln!(
+            out,
+            "Every mutant is tried with the suite of its own lab, the first of its labs, with up to {seeds} seeds from \
+             {first_seed} on: all tests with one seed, then with one more, two more, four more, until a test objects. \
+             *Seeds* is how many that took, *CPU s* the user and system time of the suite until then. The other labs \
+             that are to kill it get as many; labs above those get {above}. *Original suites*: which tests object in \
+             the spring 2023 edition of these labs, in how many runs (`mutants/classic.tsv`).\n"
+        )?;
+        if let Some(rule) = &self.without {
+            writeln!(out, "The rule {rule} was switched off.\n")?;
+        }
+        for kind in Kind::ALL {
+            if self.of(kind).next().is_some() {
+                self.write_kind(out, kind, classic, rules)?;
+            }
+        }
+        self.write_correct(out)
+    }
+
+    fn write_figures(&self, out: &mut String) -> fmt::Result {
+        let kills: Vec<_> = self.of(Kind::Safety).filter_map(MutantRow::first_kill).collect();
+        if kills.is_empty() {
+            return Ok(());
+        }
+        let within_ten = kills.iter().filter(|kill| kill.seeds <= 10).count();
+        let mut cpu: Vec<f64> = kills.iter().map(|kill| kill.cpu_s).collect();
+        cpu.sort_by(f64::total_cmp);
+        let (median, most) = (cpu[cpu.len() / 2], cpu[cpu.len() - 1]);
+        writeln!(
+            out,
+            "Of the safety mutants, {within_ten} of {} were killed within 10 seeds. CPU time to the first kill: median \
+             {median:.2} s, most {most:.1} s. {}.\n",
+            self.of(Kind::Safety).count(),
+            self.compiler
+        )?;
+        let wrong: Vec<_> = self.mutants.iter().filter(|row| !row.is_right()).collect();
+        if !wrong.is_empty() {
+            writeln!(out, "Not as it should be:\n")?;
+            wrong.iter().try_for_each(|row| writeln!(out, "- `{}`", cell(&row.to_string())))?;
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    fn write_kind(
+        &self,
+        out: &mut String,
+        kind: Kind,
+        classic: &BTreeMap<u32, String>,
+        rules: &[String],
+    ) -> fmt::Result {
+        let title = match kind {
+            Kind::Safety => "Safety mutants",
+            Kind::Liveness => "Liveness mutants",
+            Kind::Efficiency => "Efficiency mutants",
+            Kind::Equivalent => "Equivalent mutants",
+        };
+        writeln!(out, "## {title}\n")?;
+        if kind == Kind::Equivalent {
+            writeln!(
+                out,
+                "| mutant | bug | why it is none here | objections | original suites |\n|---|---|---|---|---|"
+            )?;
+        } else {
+            writeln!(
+                out,
+                "| mutant | bug | first objector | seeds | CPU s | other labs | original suites |"
+            )?;
+            writeln!(out, "|---|---|---|---|---|---|---|")?;
+        }
+        for row in self.of(kind) {
+            let classic = classic.get(&row.number).map_or("", String::as_str);
+            let (id, bug) = (&row.id, cell(&row.bug));
+            if kind == Kind::Equivalent {
+                let objector = objector(row, rules).unwrap_or_else(|| "none".into());
+                writeln!(out, "| {id} | {bug} | {} | {objector} | {classic} |", cell(&row.argument))?;
+                continue;
+            }
+            let argument =
+                if row.argument.is_empty() { String::new() } else { format!(" ({})", cell(&row.argument)) };
+            let (objector, seeds, cpu) = match (row.first_kill(), objector(row, rules)) {
+                (Some(kill), Some(objector)) => {
+                    (objector, kill.seeds.to_string(), format!("{:.2}", kill.cpu_s))
+                }
+                _ => ("**none**".into(), "-".into(), "-".into()),
+            };
+            let others = others(row);
+            writeln!(
+                out,
+                "| {id} | {bug}{argument} | {objector} | {seeds} | {cpu} | {others} | {classic} |"
+            )?;
+        }
+        writeln!(out)
+    }
+
+    fn write_correct(&self, out: &mut String) -> fmt::Result {
+        if self.correct.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "## Correct variants\n\n| variant | tests | seeds each | CPU s | accusations |\n|---|---|---|---|---|"
+        )?;
+        for row in &self.correct {
+            let Some(trial) = row.result.trial() else {
+                writeln!(out, "| {} | - | - | - | `{}` |", row.name, cell(&row.to_string()))?;
+                continue;
+            };
+            let CorrectTrial { tests, seeds, cpu_s, accusations, .. } = trial;
+            let accusations: Vec<_> = accusations
+                .iter()
+                .map(|it| {
+                    format!("{} with seed {}: {}", it.test, it.failure.seed, cell(&it.failure.headline))
+                })
+                .collect();
+            let accusations = if accusations.is_empty() { "none".into() } else { accusations.join("; ") };
+            writeln!(out, "| {} | {tests} | {seeds} | {cpu_s:.0} | {accusations} |", row.name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rule and test that objected first, or what the test said.
+fn objector(row: &MutantRow, rules: &[String]) -> Option<String> {
+    let kill = row.first_kill()?;
+    let test = kill.test.rsplit("::").next().unwrap_or(&kill.test);
+    Some(match &kill.failure.rule {
+        Some(rule) if rules.contains(rule) => format!("[{rule}](rules/{rule}.md) in {test}"),
+        Some(rule) => format!("{rule} in {test}"),
+        None => format!("{test}: {}", cell(&kill.failure.headline)),
+    })
+}
+
+/// After how many seeds the other labs object.
+fn others(row: &MutantRow) -> String {
+    let labs = row.result.trial().map_or(&[][..], |trial| &trial.labs);
+    let others = labs.iter().filter(|lab| lab.role != Role::Own);
+    let word = |lab: &super::trial::LabTrial| match lab.kills.first() {
+        Some(kill) => format!("{}: {}", lab.lab, kill.seeds),
+        None => format!("{}: -", lab.lab),
+    };
+    others.map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// Text that fits into a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trial::{Accusation, LabTrial};
+    use super::*;
+    use crate::verdict::Failure;
+
+    fn row(id: &str, kind: Kind, killed_after: Option<u32>) -> MutantRow {
+        let failure = Failure { seed: 3, rule: Some("one-vote".into()), headline: "two | votes".into() };
+        let kill =
+            |seeds| Kill { test: "lab_2a::votes_2A".into(), seeds, cpu_s: 0.5, failure: failure.clone() };
+        let lab = |name: &str, role| LabTrial {
+            lab: name.parse().unwrap(),
+            role,
+            tests: 3,
+            seeds: 100,
+            cpu_s: 7.0,
+            kills: killed_after.filter(|_| role == Role::Own).map(kill).into_iter().collect(),
+        };
+        let trial =
+            MutantTrial { labs: vec![lab("2A", Role::Own), lab("2B", Role::Above)], ..Default::default() };
+        MutantRow {
+            id: id.into(),
+            number: 2,
+            variant: None,
+            bug: "votes\ntwice".into(),
+            rule: "one-vote".into(),
+            paper: "5.2".into(),
+            student_sees: "two leaders".into(),
+            kind,
+            argument: if kind == Kind::Equivalent { "no one looks".into() } else { String::new() },
+            labs: vec!["2A".parse().unwrap()],
+            expect: None,
+            result: Tried::Done { build_s: 1.0, trial },
+        }
+    }
+
+    fn correct(name: &str, accused: bool) -> CorrectRow {
+        let failure = Failure { seed: 9, rule: None, headline: "no".into() };
+        let accusations = accused.then(|| Accusation { test: "a_2A".into(), failure });
+        let accusations = accusations.into_iter().collect();
+        let trial = CorrectTrial { tests: 30, seeds: 1000, cpu_s: 99.0, accusations, ..Default::default() };
+        CorrectRow { name: name.into(), result: Tried::Done { build_s: 1.0, trial } }
+    }
+
+    fn matrix(mutants: Vec<MutantRow>, correct: Vec<CorrectRow>) -> Matrix {
+        let pursuit = Pursuit { first_seed: 1, seeds: 100, above: 4, every_test: false };
+        Matrix { version: VERSION, pursuit, without: None, compiler: "rustc 1".into(), mutants, correct }
+    }
+
+    #[test]
+    fn the_last_line_counts_safety_mutants_and_accused_variants() {
+        let it = matrix(
+            vec![
+                row("1-a", Kind::Safety, Some(3)),
+                row("2-b", Kind::Safety, None),
+                row("3-c", Kind::Liveness, None),
+                row("4-d", Kind::Equivalent, None),
+            ],
+            vec![correct("reference", false), correct("odd", true)],
+        );
+        assert_eq!(it.summary().to_string(), "killed 1 of 2 safety mutants; accused 1 of 2 correct variants");
+        assert!(!it.is_good());
+    }
+
+    #[test]
+    fn all_is_good_only_if_all_are_killed_none_accused_and_nothing_unknown() {
+        let good = || matrix(vec![row("1-a", Kind::Safety, Some(3))], vec![correct("reference", false)]);
+        assert!(good().is_good());
+        let spoilt = |spoil: fn(&mut Matrix)| {
+            let mut it = good();
+            spoil(&mut it);
+            assert!(!it.is_good());
+        };
+        spoilt(|it| it.mutants.push(row("2-b", Kind::Safety, None)));
+        spoilt(|it| it.mutants[0].result = Tried::Broken("it does not apply".into()));
+        spoilt(|it| it.correct.push(correct("odd", true)));
+        spoilt(|it| it.correct[0].result = Tried::Broken("it does not compile".into()));
+        spoilt(|it| {
+            let Tried::Done { trial, .. } = &mut it.mutants[0].result else { unreachable!() };
+            trial.troubles.push("it hangs".into());
+        });
+    }
+
+    #[test]
+    fn the_page_has_a_line_for_each() {
+        let it = matrix(
+            vec![
+                row("1-a", Kind::Safety, Some(3)),
+                row("2-b", Kind::Safety, None),
+                row("3-c", Kind::Efficiency, Some(20)),
+                row("4-d", Kind::Equivalent, None),
+            ],
+            vec![correct("reference", false), correct("odd", true)],
+        );
+        let page = it.markdown(&BTreeMap::from([(2, "never".into())]), &["one-vote".into()]);
+        for line in [
+            "**killed 1 of 2 safety mutants; accused 1 of 2 correct variants**",
+            "| 1-a | votes twice | [one-vote](rules/one-vote.md) in votes_2A | 3 | 0.50 | 2B: - | never |",
+            "| 2-b | votes twice | **none** | - | - | 2B: - | never |",
+            "- `SURVIVED  2-b: 100 seeds of 2A, 7.0 s CPU (built in 1.0 s)`",
+            "## Efficiency mutants",
+            "| 4-d | votes twice | no one looks | none | never |",
+            "| reference | 30 | 1000 | 99 | none |",
+            "| odd | 30 | 1000 | 99 | a_2A with seed 9: no |",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+        }
+    }
+
+    #[test]
+    fn the_json_form_comes_back() {
+        let it = matrix(vec![row("1-a", Kind::Safety, Some(3))], vec![correct("odd", true)]);
+        let json = serde_json::to_string(&it).unwrap();
+        let back: Matrix = serde_json::from_str(&json).unwrap();
+        assert_eq!(json, serde_json::to_string(&back).unwrap());
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["mutants"][0]["result"]["done"]["labs"][0]["kills"][0]["rule"], "one-vote");
+    }
+}

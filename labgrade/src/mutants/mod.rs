@@ -1,0 +1,156 @@
+//! `labgrade mutants`: tries the suites on solutions with one known bug, and on correct ones.
+
+mod bench;
+mod catalogue;
+mod matrix;
+mod trial;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{fs, io};
+
+use crate::files::write_whole;
+use crate::tree::fingerprint;
+use bench::{Bench, Work};
+use catalogue::{Catalogue, Kind, Mutant};
+use matrix::Matrix;
+
+/// Tries the suites on solutions with one known bug each, and on correct ones
+///
+/// Prints the kill matrix: which test or rule objects first to each mutant, after how many seeds and how much CPU
+/// time. Writes it as matrix.json and matrix.md into the output directory. What was found is kept there, and not
+/// tried again as long as neither the mutant nor the sources change.
+///
+/// Exit code: 0 if all safety mutants were killed and no correct variant was accused, 1 if not, 2 if that could not be
+/// found out.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo lab mutants                      the whole matrix
+  cargo lab mutants 19 vote --fresh      those with 19 or vote in their names, whatever is known of them
+  cargo lab mutants --sample 5           five safety mutants, drawn by a fixed seed
+  cargo lab mutants --correct            correct solutions, 1000 seeds each: nobody may object
+  cargo lab mutants --without one-vote   who else would have noticed?")]
+pub(crate) struct Args {
+    /// Only mutants and variants whose name contains one of these
+    filter: Vec<String>,
+    /// Seeds for each test until a mutant counts as having survived, or a correct variant as acquitted [default: 100,
+    /// with --correct 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: Option<u32>,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    first_seed: u64,
+    /// Seeds in labs above those that are to kill the mutant, to see whether they object too
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    above: u32,
+    /// Seeds for the correct variants in a run that is about mutants
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    control: u32,
+    /// Go on after the first objection, until every test has objected or used up its seeds
+    #[arg(long)]
+    every_test: bool,
+    /// Try the correct variants, and no mutants
+    #[arg(long)]
+    correct: bool,
+    /// See that every patch applies and builds, and try nothing
+    #[arg(long, conflicts_with_all = ["correct", "sample"])]
+    check: bool,
+    /// Only so many of the safety mutants
+    #[arg(long, value_name = "N", conflicts_with = "correct")]
+    sample: Option<usize>,
+    /// Which sample
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    sample_seed: u64,
+    /// Switch one rule's oracle off
+    #[arg(long, value_name = "RULE")]
+    without: Option<String>,
+    /// Try again what has been tried
+    #[arg(long)]
+    fresh: bool,
+    /// How many mutants are tried at a time [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Real time for one run of a test, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    limit: u64,
+    /// Where scratch files and results go [default: target/mutants]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write the page here too
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// Runs the command. The error is one that kept it from finding anything out.
+pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
+    let bench = Bench::set_up(args)?;
+    let mut catalogue = match Catalogue::read(&bench.root().join("mutants"), bench.solution())? {
+        Ok(catalogue) => catalogue,
+        Err(complaints) => {
+            complaints.iter().for_each(|complaint| eprintln!("{complaint}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let classic = classic(&bench.root().join("mutants/classic.tsv"))?;
+    let variants = catalogue.variants.clone();
+    select(&mut catalogue, args);
+    let mutants =
+        catalogue.mutants.into_iter().map(|mutant| Work::mutant(mutant, bench.solution(), &variants));
+    let works: Vec<Work> = mutants.chain(catalogue.variants.into_iter().map(Work::correct)).collect();
+    if works.is_empty() {
+        return Err(io::Error::other("there is no mutant and no variant of such a name"));
+    }
+    if args.check {
+        return Ok(ExitCode::from(u8::from(!bench.check(&works)?)));
+    }
+    let matrix = bench.try_all(&works)?;
+    write(&matrix, &bench, &classic, args)?;
+    println!("{}", matrix.summary());
+    Ok(ExitCode::from(u8::from(!matrix.is_good())))
+}
+
+/// Leaves in the catalogue what the command line asks for.
+fn select(catalogue: &mut Catalogue, args: &Args) {
+    let asked = |name: &str| args.filter.is_empty() || args.filter.iter().any(|part| name.contains(part));
+    catalogue.mutants.retain(|mutant| !args.correct && asked(&mutant.id));
+    catalogue.variants.retain(|variant| asked(&variant.name));
+    if let Some(count) = args.sample {
+        catalogue.mutants.retain(|mutant| mutant.header.kind == Kind::Safety);
+        let rank = |mutant: &Mutant| fingerprint([&args.sample_seed.to_le_bytes()[..], mutant.id.as_bytes()]);
+        catalogue.mutants.sort_by_key(rank);
+        catalogue.mutants.truncate(count);
+        catalogue.mutants.sort_by(|a, b| (a.number, &a.id).cmp(&(b.number, &b.id)));
+    }
+}
+
+/// What the original suites make of the classic bugs, by number.
+fn classic(path: &Path) -> io::Result<BTreeMap<u32, String>> {
+    let text = fs::read_to_string(path)?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with('#'));
+    lines
+        .map(|(number, line)| {
+            let mut parts = line.split('\t');
+            let entry = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+                (Some(bug), Some(_), Some(measured), None) => {
+                    bug.parse().ok().map(|bug| (bug, measured.to_owned()))
+                }
+                _ => None,
+            };
+            let wrong =
+                || format!("{}:{number}: not a number, a bug and a result with tabs between", path.display());
+            entry.ok_or_else(|| io::Error::other(wrong()))
+        })
+        .collect()
+}
+
+fn write(matrix: &Matrix, bench: &Bench<'_>, classic: &BTreeMap<u32, String>, args: &Args) -> io::Result<()> {
+    let page = matrix.markdown(classic, bench.rules());
+    write_whole(&bench.out().join("matrix.json"), serde_json::to_string_pretty(matrix)?)?;
+    write_whole(&bench.out().join("matrix.md"), &page)?;
+    if let Some(path) = &args.markdown {
+        write_whole(path, &page)?;
+    }
+    eprintln!("see {}", bench.out().join("matrix.md").display());
+    Ok(())
+}

@@ -1,0 +1,329 @@
+//! Tries suites on one solution: on a wrong one until a test objects, on a right one over all seeds.
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::labs::Lab;
+use crate::runner::{Manner, Outcome, Seeds, Suite};
+use crate::verdict::{Failure, Verdict};
+
+/// How far a mutant is pursued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pursuit {
+    pub(crate) first_seed: u64,
+    /// Seeds that the labs get which are to kill it.
+    pub(crate) seeds: u32,
+    /// Seeds that the labs above its own get.
+    pub(crate) above: u32,
+    /// Not only until the first test objects, but until each has, or has used up its seeds.
+    pub(crate) every_test: bool,
+}
+
+/// Why a lab's suite was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// The bug's own lab, which must kill it.
+    Own,
+    /// It is to kill it too.
+    Listed,
+    /// Students get there later.
+    Above,
+}
+
+/// What one lab's suite made of a mutant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LabTrial {
+    pub(crate) lab: Lab,
+    pub(crate) role: Role,
+    /// How many tests it has.
+    pub(crate) tests: usize,
+    /// Seeds that each test was given, unless it objected earlier.
+    pub(crate) seeds: u32,
+    /// User and system time of all runs, in seconds.
+    pub(crate) cpu_s: f64,
+    /// The tests that objected, the first one first: by seed, then in the order of the suite.
+    pub(crate) kills: Vec<Kill>,
+}
+
+/// A test's objection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Kill {
+    pub(crate) test: String,
+    /// How many seeds it took.
+    pub(crate) seeds: u32,
+    /// User and system time of the suite until then, in seconds: as if the tests were run one after the other.
+    pub(crate) cpu_s: f64,
+    #[serde(flatten)]
+    pub(crate) failure: Failure,
+}
+
+/// What the suites made of a mutant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MutantTrial {
+    /// Its own lab's first.
+    pub(crate) labs: Vec<LabTrial>,
+    /// Runs that were no verdict.
+    pub(crate) troubles: Vec<String>,
+    /// What the first test to object printed.
+    #[serde(skip)]
+    pub(crate) report: Option<String>,
+}
+
+impl MutantTrial {
+    /// The first objection of its own lab.
+    pub(crate) fn first_kill(&self) -> Option<&Kill> {
+        self.labs.iter().find(|lab| lab.role == Role::Own)?.kills.first()
+    }
+}
+
+/// What the suites made of a correct solution.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CorrectTrial {
+    pub(crate) tests: usize,
+    pub(crate) seeds: u32,
+    /// User and system time, in seconds.
+    pub(crate) cpu_s: f64,
+    pub(crate) accusations: Vec<Accusation>,
+    /// Runs that were no verdict.
+    pub(crate) troubles: Vec<String>,
+    /// What the first test to object printed.
+    #[serde(skip)]
+    pub(crate) report: Option<String>,
+}
+
+/// An objection to what is right.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Accusation {
+    pub(crate) test: String,
+    #[serde(flatten)]
+    pub(crate) failure: Failure,
+}
+
+/// Runs one test over some seeds; [`Suite::run`] where the tests are real.
+pub(crate) trait RunTests {
+    fn tests_of(&self, lab: Lab) -> Vec<&str>;
+    fn run_test(&self, test: &str, seeds: Seeds) -> io::Result<Outcome>;
+}
+
+/// Suites, and how they are run.
+pub(crate) struct Runnable {
+    pub(crate) suites: Vec<Suite>,
+    pub(crate) manner: Manner,
+}
+
+impl RunTests for Runnable {
+    fn tests_of(&self, lab: Lab) -> Vec<&str> {
+        let suite = self.suites.iter().find(|suite| suite.package() == lab.package());
+        suite.map_or_else(Vec::new, |suite| suite.of(lab))
+    }
+
+    fn run_test(&self, test: &str, seeds: Seeds) -> io::Result<Outcome> {
+        let suite = self.suites.iter().find(|suite| suite.has(test));
+        suite.ok_or_else(|| io::Error::other(format!("no suite has {test}")))?.run(test, seeds, &self.manner)
+    }
+}
+
+/// Tries the suites of `labs`, which are to kill it, and of those above its own.
+pub(crate) fn pursue(on: &impl RunTests, labs: &[Lab], pursuit: Pursuit) -> io::Result<MutantTrial> {
+    let mut trial = MutantTrial::default();
+    let own = labs[0];
+    let above = Lab::all().filter(|lab| *lab > own && lab.package() == own.package() && !labs.contains(lab));
+    let listed = labs[1..].iter().map(|lab| (*lab, Role::Listed, pursuit.seeds));
+    let above = above.map(|lab| (lab, Role::Above, pursuit.above));
+    for (lab, role, seeds) in [(own, Role::Own, pursuit.seeds)].into_iter().chain(listed).chain(above) {
+        if seeds > 0 {
+            let tried = pursue_in(on, lab, role, Pursuit { seeds, ..pursuit }, &mut trial)?;
+            trial.labs.push(tried);
+        }
+    }
+    Ok(trial)
+}
+
+fn pursue_in(
+    on: &impl RunTests,
+    lab: Lab,
+    role: Role,
+    pursuit: Pursuit,
+    trial: &mut MutantTrial,
+) -> io::Result<LabTrial> {
+    let tests = on.tests_of(lab);
+    if tests.is_empty() {
+        trial.troubles.push(format!("lab {lab} has no tests"));
+    }
+    let mut left: Vec<(usize, &str)> = tests.iter().copied().enumerate().collect();
+    let mut kills: Vec<(usize, Kill)> = Vec::new();
+    let mut cpu = Duration::ZERO;
+    let mut tried = 0;
+    for stage in stages(pursuit.seeds) {
+        let mut still_left = Vec::new();
+        for (place, test) in left {
+            let seeds = Seeds {
+                first: pursuit.first_seed + u64::from(*stage.start()) - 1,
+                count: stage.end() - stage.start() + 1,
+            };
+            let outcome = on.run_test(test, seeds)?;
+            cpu += outcome.cpu;
+            match outcome.verdict {
+                Verdict::Passed => still_left.push((place, test)),
+                Verdict::Failed(failure) => {
+                    if trial.report.is_none() {
+                        trial.report = Some(outcome.output);
+                    }
+                    let seeds = (failure.seed - pursuit.first_seed + 1) as u32;
+                    let kill = Kill { test: test.to_owned(), seeds, cpu_s: cpu.as_secs_f64(), failure };
+                    kills.push((place, kill));
+                }
+                // It would say the same of further seeds.
+                Verdict::Unknown(why) => trial.troubles.push(format!("{test}, {seeds}: {why}")),
+            }
+        }
+        left = still_left;
+        tried = *stage.end();
+        if left.is_empty() || !(kills.is_empty() || pursuit.every_test) {
+            break;
+        }
+    }
+    kills.sort_by_key(|(place, kill)| (kill.seeds, *place));
+    let kills = kills.into_iter().map(|(_, kill)| kill).collect();
+    Ok(LabTrial { lab, role, tests: tests.len(), seeds: tried, cpu_s: cpu.as_secs_f64(), kills })
+}
+
+/// One seed, one more, two, four, and so on: what is found early costs little, and all tests have their turn.
+fn stages(seeds: u32) -> impl Iterator<Item = RangeInclusive<u32>> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let until = (2 * done).max(done + 1).min(seeds);
+        let stage = (done < seeds).then_some(done + 1..=until);
+        done = until;
+        stage
+    })
+}
+
+/// Tries all suites that there are, every test over all `seeds`, or up to its first objection.
+pub(crate) fn acquit(on: &impl RunTests, seeds: Seeds) -> io::Result<CorrectTrial> {
+    let mut trial = CorrectTrial { seeds: seeds.count, ..CorrectTrial::default() };
+    let mut cpu = Duration::ZERO;
+    for test in Lab::all().flat_map(|lab| on.tests_of(lab)) {
+        trial.tests += 1;
+        let outcome = on.run_test(test, seeds)?;
+        cpu += outcome.cpu;
+        match outcome.verdict {
+            Verdict::Passed => {}
+            Verdict::Failed(failure) => {
+                if trial.report.is_none() {
+                    trial.report = Some(outcome.output);
+                }
+                trial.accusations.push(Accusation { test: test.to_owned(), failure });
+            }
+            Verdict::Unknown(why) => trial.troubles.push(format!("{test}, {seeds}: {why}")),
+        }
+    }
+    trial.cpu_s = cpu.as_secs_f64();
+    Ok(trial)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Tests that fail from some seed on; the verdict on `silent` is never known.
+    struct Fake {
+        failing_seeds: Vec<(&'static str, u64)>,
+        ran: RefCell<Vec<(String, u64, u32)>>,
+    }
+
+    impl Fake {
+        fn new(failing_seeds: &[(&'static str, u64)]) -> Fake {
+            Fake { failing_seeds: failing_seeds.to_vec(), ran: RefCell::default() }
+        }
+    }
+
+    impl RunTests for Fake {
+        fn tests_of(&self, lab: Lab) -> Vec<&str> {
+            self.failing_seeds.iter().map(|(test, _)| *test).filter(|test| lab.has(test)).collect()
+        }
+
+        fn run_test(&self, test: &str, seeds: Seeds) -> io::Result<Outcome> {
+            self.ran.borrow_mut().push((test.to_owned(), seeds.first, seeds.count));
+            let (_, failing) = self.failing_seeds.iter().find(|(name, _)| *name == test).unwrap();
+            let seed = (seeds.first..seeds.first + u64::from(seeds.count)).find(|seed| seed >= failing);
+            let verdict = match seed {
+                _ if test.starts_with("silent") => Verdict::Unknown("it hangs".into()),
+                Some(seed) => Verdict::Failed(Failure { seed, rule: None, headline: "no".into() }),
+                None => Verdict::Passed,
+            };
+            Ok(Outcome { verdict, cpu: Duration::from_secs(1), output: format!("{test} speaks") })
+        }
+    }
+
+    const NEVER: u64 = u64::MAX;
+    const PURSUIT: Pursuit = Pursuit { first_seed: 1, seeds: 10, above: 0, every_test: false };
+
+    fn labs(names: &[&str]) -> Vec<Lab> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn stages_double_and_cover_each_seed_once() {
+        let stages: Vec<_> = stages(10).collect();
+        assert_eq!(stages, [1..=1, 2..=2, 3..=4, 5..=8, 9..=10]);
+    }
+
+    #[test]
+    fn the_pursuit_ends_with_the_stage_of_the_first_kill() {
+        let fake = Fake::new(&[("a_2B", NEVER), ("b_2B", 4), ("c_2B", 3), ("d_2A", 1)]);
+        let trial = pursue(&fake, &labs(&["2B"]), PURSUIT).unwrap();
+        let [lab] = &trial.labs[..] else { panic!("{trial:?}") };
+        assert_eq!((lab.tests, lab.seeds, lab.cpu_s), (3, 4, 9.0));
+        let kills: Vec<_> =
+            lab.kills.iter().map(|kill| (kill.test.as_str(), kill.seeds, kill.cpu_s)).collect();
+        assert_eq!(kills, [("c_2B", 3, 9.0), ("b_2B", 4, 8.0)]);
+        assert_eq!(trial.first_kill().unwrap().test, "c_2B");
+        assert_eq!(trial.report.as_deref(), Some("b_2B speaks"));
+    }
+
+    #[test]
+    fn every_test_may_be_pursued_to_its_own_end() {
+        let fake = Fake::new(&[("a_2B", NEVER), ("b_2B", 1), ("c_2B", 9)]);
+        let trial = pursue(&fake, &labs(&["2B"]), Pursuit { every_test: true, ..PURSUIT }).unwrap();
+        let kills: Vec<_> = trial.labs[0].kills.iter().map(|kill| (kill.test.as_str(), kill.seeds)).collect();
+        assert_eq!((kills, trial.labs[0].seeds), (vec![("b_2B", 1), ("c_2B", 9)], 10));
+    }
+
+    #[test]
+    fn only_its_own_lab_counts_and_labs_above_get_fewer_seeds() {
+        let fake = Fake::new(&[("a_2B", NEVER), ("b_2C", 2), ("c_2D", 5), ("d_3A", 1), ("e_2A", 1)]);
+        let pursuit = Pursuit { first_seed: 101, above: 4, ..PURSUIT };
+        let trial = pursue(&fake, &labs(&["2B", "2C"]), pursuit).unwrap();
+        assert!(trial.first_kill().is_none());
+        let tried: Vec<_> = trial.labs.iter().map(|lab| (lab.lab.name(), lab.role, lab.seeds)).collect();
+        assert_eq!(tried, [("2B", Role::Own, 10), ("2C", Role::Listed, 1), ("2D", Role::Above, 1)]);
+        assert!(fake.ran.borrow().iter().all(|(_, first, _)| *first >= 101));
+        assert_eq!(trial.labs[1].kills[0].seeds, 1);
+    }
+
+    #[test]
+    fn no_verdict_is_no_kill() {
+        let fake = Fake::new(&[("silent_2A", NEVER), ("b_2A", NEVER)]);
+        let trial = pursue(&fake, &labs(&["2A"]), PURSUIT).unwrap();
+        assert!(trial.first_kill().is_none());
+        assert_eq!(trial.troubles, ["silent_2A, seed 1: it hangs"]);
+        let trial = pursue(&Fake::new(&[]), &labs(&["2A"]), PURSUIT).unwrap();
+        assert_eq!(trial.troubles, ["lab 2A has no tests"]);
+    }
+
+    #[test]
+    fn accusations_are_found_in_all_labs() {
+        let fake = Fake::new(&[("a_2A", NEVER), ("b_3B", 7), ("silent_2B", 1), ("unit_test", 1)]);
+        let trial = acquit(&fake, Seeds { first: 1, count: 9 }).unwrap();
+        assert_eq!((trial.tests, trial.seeds, trial.cpu_s), (3, 9, 3.0));
+        assert_eq!((trial.accusations[0].test.as_str(), trial.accusations[0].failure.seed), ("b_3B", 7));
+        assert_eq!(trial.troubles, ["silent_2B, seeds 1 to 9: it hangs"]);
+    }
+}
