@@ -30,7 +30,7 @@ use matrix::Matrix;
   cargo lab mutants 19 vote --fresh      those with 19 or vote in their names, whatever is known of them
   cargo lab mutants --sample 5           five safety mutants, drawn by a fixed seed
   cargo lab mutants --correct            correct solutions, 1000 seeds each: nobody may object
-  cargo lab mutants --without one-vote   who else would have noticed?")]
+  cargo lab mutants --without commit-rule   who else would have noticed?")]
 pub(crate) struct Args {
     /// Only mutants and variants whose name contains one of these
     filter: Vec<String>,
