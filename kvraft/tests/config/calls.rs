@@ -85,8 +85,14 @@ impl Call {
         match &self.fate {
             Fate::UnderWay => "under way".to_string(),
             Fate::Handled { since } => format!("has not been answered, since {}", seconds(*since)),
+            Fate::Lost { kind: Kind::Request, why: Reason::LinkDisabled, .. } => {
+                "could not reach it: the clerk is cut off from it".to_string()
+            }
+            Fate::Lost { kind: Kind::Request, why: Reason::NoServer, .. } => {
+                "could not reach it: it is crashed".to_string()
+            }
             Fate::Lost { kind: Kind::Request, why, at } => {
-                format!("{} at {}", request_lost(*why), seconds(*at))
+                format!("the request was lost ({why:?}, at {})", seconds(*at))
             }
             Fate::Lost { kind: Kind::Reply, why, at } => {
                 format!("was handled, but no answer came ({why:?}, at {})", seconds(*at))
@@ -112,14 +118,6 @@ impl Call {
         let text = format!("{:?}", envelope.message()?);
         let shown: String = text.chars().take(REPLY_SHOWN).collect();
         Some(if shown.len() < text.len() { format!("{shown}...") } else { shown })
-    }
-}
-
-fn request_lost(why: Reason) -> String {
-    match why {
-        Reason::LinkDisabled => "could not reach it: the clerk is cut off from it, noticed".to_string(),
-        Reason::NoServer => "could not reach it: it is crashed, noticed".to_string(),
-        other => format!("the request was lost ({other:?})"),
     }
 }
 
