@@ -175,7 +175,7 @@ impl Core {
             }
             Due::Overdue(link) => {
                 let Some(link) = link.upgrade() else { return };
-                if let Some(next) = link.end_overdue(Instant::now()) {
+                if let Some(next) = link.end_overdue(self.options.clock.now()) {
                     self.schedule(next, Due::Overdue(Arc::downgrade(&link)));
                 }
             }
@@ -192,7 +192,7 @@ impl Core {
     }
 
     pub(crate) fn give_up_after(&self, call: &Arc<Call>, time: Duration) {
-        if let Some(due) = Instant::now().checked_add(time.max(REFUSAL_TIME)) {
+        if let Some(due) = self.options.clock.now().checked_add(time.max(REFUSAL_TIME)) {
             self.schedule(due, Due::GiveUp(Arc::downgrade(call)));
         }
     }

@@ -128,7 +128,7 @@ pub use link::Client;
 pub use message::{AnyMessage, Message, Method};
 pub use network::Network;
 pub use observe::{CallId, Envelope, Event, Fate, Kind, MessageId, Observer, Reason, Step};
-pub use options::NetworkOptions;
+pub use options::{Clock, NetworkOptions};
 pub use pool::{Spawn, Threads};
 pub use server::Server;
 pub use service::Service;

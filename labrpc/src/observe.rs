@@ -168,4 +168,6 @@ pub enum Fate {
     Hold,
     /// It is delivered, and this many copies of it too. They are not intercepted again.
     Duplicate(u32),
+    /// It is delivered, and a copy of it is put aside, as with [`Hold`](Fate::Hold): to arrive once more, much later.
+    Keep,
 }

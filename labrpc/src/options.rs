@@ -1,7 +1,9 @@
 //! [`NetworkOptions`]: what is fixed for the life of a network.
 
+use std::fmt;
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::faults::DELAY_MAX;
 
@@ -25,6 +27,36 @@ pub struct NetworkOptions {
     /// How long, with zero latency, a thread that waits for a job or a reply offers its processor to others
     /// before it goes to sleep; zero by default. For benchmarks in real time alone.
     pub linger: Duration,
+    /// The network's own clock, [`Instant::now`] by default. A harness whose nodes have clocks that run fast or slow
+    /// gives one that is the same on all threads: messages must not be late because their sender's clock is ahead.
+    pub clock: Clock,
+}
+
+/// See [`NetworkOptions::clock`].
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
+
+impl Clock {
+    /// A clock that `now` reads, on whichever thread it is called.
+    pub fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Clock {
+        Clock(Arc::new(now))
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock::new(Instant::now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 impl Default for NetworkOptions {
@@ -35,6 +67,7 @@ impl Default for NetworkOptions {
             call_timeout: Duration::from_secs(7),
             max_message_bytes: 64 << 20,
             linger: Duration::ZERO,
+            clock: Clock::default(),
         }
     }
 }

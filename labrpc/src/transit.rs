@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use labcodec::EncodeError;
 
@@ -38,6 +38,8 @@ pub(crate) const REFUSAL_TIME: Duration = Duration::from_micros(100);
 enum Plan {
     /// It is delivered after the latency, and `copies` of it too.
     Deliver { delay: Delay, copies: u32 },
+    /// It is delivered after the latency, and a copy of it is held.
+    Keep,
     /// It is dropped; a notice of that takes this long.
     Drop { notice: Notice, reason: Reason, notice_delay: Duration },
     /// It is held.
@@ -63,7 +65,7 @@ impl Core {
         method: &'static Method,
         args: Result<Vec<u8>>,
     ) -> Arc<Call> {
-        let now = Instant::now();
+        let now = self.options.clock.now();
         let id = CallId(self.calls.fetch_add(1, Relaxed));
         let args = match args {
             Ok(args) if args.len() > self.options.max_message_bytes => Err(self.too_large()),
@@ -127,7 +129,7 @@ impl Core {
             Plan::Drop { notice, reason, notice_delay } => {
                 self.observe(&parcel, Step::Dropped(reason));
                 if notice == Notice::AtOnce {
-                    let due = Instant::now() + notice_delay.max(REFUSAL_TIME);
+                    let due = self.options.clock.now() + notice_delay.max(REFUSAL_TIME);
                     self.schedule(due, Due::Resolve(parcel.call, RpcError::Lost));
                     return true;
                 }
@@ -136,6 +138,12 @@ impl Core {
             Plan::Hold => {
                 self.hold(parcel);
                 false
+            }
+            Plan::Keep => {
+                let copy = self.copy(&parcel, 1);
+                let soon = self.carry(parcel, &Delay::Fixed(Duration::ZERO), true, faults, draws);
+                self.hold(copy);
+                soon
             }
             Plan::Deliver { delay, copies } => {
                 let copies: Vec<Parcel> = (1..=copies).map(|copy| self.copy(&parcel, copy)).collect();
@@ -171,6 +179,7 @@ impl Core {
             Fate::Delay(delay) => deliver(delay.min(DELAY_MAX), 0),
             Fate::Duplicate(copies) => deliver(Duration::ZERO, copies),
             Fate::Hold => Plan::Hold,
+            Fate::Keep => Plan::Keep,
             Fate::Drop(notice) => {
                 Plan::Drop { notice, reason: Reason::Intercepted, notice_delay: Duration::ZERO }
             }
@@ -221,7 +230,7 @@ impl Core {
         if delay == Duration::ZERO && self.options.is_instant() {
             self.arrive_at_once(parcel);
         } else {
-            let mut due = Instant::now() + draws.duration(&self.options.latency) + delay;
+            let mut due = self.options.clock.now() + draws.duration(&self.options.latency) + delay;
             if in_order && delay == Duration::ZERO {
                 due = parcel.call.link.state.lock().lane(&parcel.content).join(due);
             }
@@ -315,7 +324,7 @@ impl Core {
         let reply = Parcel { id: self.new_id(), call: Arc::clone(call), copy: request.copy, content };
         self.observe(&reply, Step::Sent);
 
-        let now = Instant::now();
+        let now = self.options.clock.now();
         let mut late = false;
         let mut state = call.link.state.lock();
         let mut way = state.check_reply(request.callee()).and(missing.map_or(Ok(()), Err));
