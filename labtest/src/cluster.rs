@@ -69,6 +69,8 @@ struct Slot<N> {
     /// The side of the partition it is on; `None` if it is disconnected.
     side: Option<usize>,
     disk: Persister,
+    /// How fast its clock runs, in parts per million too fast.
+    drift_ppm: i64,
     life: Option<Life<N>>,
 }
 
@@ -86,7 +88,9 @@ impl<N: Node> Cluster<N> {
         servers: usize,
         make: impl Fn(Seat) -> N + Send + Sync + 'static,
     ) -> Cluster<N> {
-        let slots = (0..servers).map(|_| Slot { side: None, disk: Persister::new(), life: None }).collect();
+        let slots = (0..servers)
+            .map(|_| Slot { side: None, disk: Persister::new(), drift_ppm: 0, life: None })
+            .collect();
         let inner = Arc::new(Inner {
             run: run.clone(),
             network,
@@ -103,6 +107,15 @@ impl<N: Node> Cluster<N> {
         let Inner { run, network, .. } = &*self.inner;
         run.judge_events(self.servers());
         network.observe(Arc::new(Tap::new(run, neutral)));
+    }
+
+    /// The clock for a network between servers whose own clocks may be [skewed](Cluster::set_drift): that of the run.
+    pub fn clock() -> labrpc::Clock {
+        if !labsim::is_simulated() {
+            return labrpc::Clock::default();
+        }
+        let (start, at) = (std::time::Instant::now(), labsim::now());
+        labrpc::Clock::new(move || start + (labsim::now() - at))
     }
 
     /// How many servers there are, dead or alive.
@@ -203,11 +216,44 @@ impl<N: Node> Cluster<N> {
         self.inner.run.check_on();
     }
 
+    /// Kills a server, if it is alive, and lets it restart from `disk`: what it had saved at the moment when the
+    /// test took its machine for lost.
+    pub fn crash_back_to(&self, server: usize, disk: &Persister) {
+        self.crash(server);
+        self.inner.slots.lock()[server].disk = disk.fork();
+    }
+
+    /// Lets a server's clock run fast by so many parts per million, slow if negative (to a tenth of the speed at
+    /// most), over its restarts too. In real time this does nothing.
+    pub fn set_drift(&self, server: usize, ppm: i64) {
+        let mut slots = self.inner.slots.lock();
+        slots[server].drift_ppm = ppm;
+        if let Some(life) = &slots[server].life {
+            life.incarnation.node().set_clock(0, ppm);
+        }
+    }
+
+    /// Stops a living server's threads until [`thaw`](Cluster::thaw), as a machine that stalls. Messages to it
+    /// wait. Nothing may be asked of it meanwhile: it does not answer. In real time this does nothing.
+    pub fn freeze(&self, server: usize) {
+        if let Some((_, incarnation)) = self.node(server) {
+            incarnation.node().freeze();
+        }
+    }
+
+    /// Ends a [`freeze`](Cluster::freeze); harmless without one.
+    pub fn thaw(&self, server: usize) {
+        if let Some((_, incarnation)) = self.node(server) {
+            incarnation.node().thaw();
+        }
+    }
+
     /// Starts a server from its disk, after a [`crash`](Cluster::crash) if it is alive. It is not connected.
     pub fn start(&self, server: usize) {
         self.crash(server);
         let Inner { run, network, applied, make, slots } = &*self.inner;
         let incarnation = Incarnation::new(run, server);
+        incarnation.node().set_clock(0, slots.lock()[server].drift_ppm);
         let on: Arc<dyn Spawn> = Arc::new(NodeThreads(incarnation.clone()));
         let client = |to| network.client(&Self::name(server), &Self::name(to), on.clone());
         let peers: Vec<Client> = (0..self.servers()).map(client).collect();

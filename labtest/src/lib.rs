@@ -50,6 +50,8 @@ pub use files::write_report;
 pub use incarnation::Incarnation;
 /// The allocator that a suite installs, so that in virtual time addresses are the same in each run of a seed.
 pub use labsim::Alloc;
+/// For what holds a lock of the test on a thread of a server: it is not stopped in the midst of that.
+pub use labsim::no_preempt;
 /// For what only observes a run, such as recorders: the run does not notice.
 pub use labsim::observe;
 pub use name::TestName;
