@@ -27,6 +27,9 @@ pub(crate) const ELECTION: Duration = Duration::from_secs(1);
 /// In lab 2D the service makes a snapshot after this many commands.
 pub(crate) const SNAPSHOT_INTERVAL: u64 = 10;
 
+/// Seeds of a targeted test, unless the environment says otherwise.
+const TARGETED_SEEDS: u32 = 8;
+
 /// How the network behaves. Calls to unreachable servers take up to 7 s to fail on each.
 #[derive(Clone, Copy)]
 pub(crate) enum Net {
@@ -62,6 +65,21 @@ where
     F: Fn(&Config) + Send + Sync + 'static,
 {
     run(servers, net, true, body);
+}
+
+/// A test of a schedule that the paper decides: `F`, a closure in the test function, gives it its name. It disturbs the
+/// servers from the beginning, and takes fewer seeds than the others, since it hardly depends on chance.
+pub(crate) fn targeted_test<F>(
+    servers: usize,
+    net: Net,
+    snapshots: bool,
+    body: impl Fn(&Config) + Send + Sync + 'static,
+) {
+    labtest::run_seeds(TestName::of::<F>(), TARGETED_SEEDS, move |run| {
+        let cfg = Config::new(run, servers, net, snapshots);
+        cfg.disturb();
+        body(&cfg);
+    });
 }
 
 fn run<F>(servers: usize, net: Net, snapshots: bool, body: F)
@@ -127,7 +145,11 @@ impl Server {
 
 impl Config {
     fn new(run: &Run, servers: usize, net: Net, snapshots: bool) -> Config {
-        let network = Network::new(NetworkOptions { seed: run.seed(), ..NetworkOptions::default() });
+        let network = Network::new(NetworkOptions {
+            seed: run.seed(),
+            clock: Cluster::<Server>::clock(),
+            ..NetworkOptions::default()
+        });
         network.set_faults(net.faults());
         let cluster = Cluster::new(run, network, servers, move |seat| Server::new(seat, snapshots));
         cluster.watch(wire::neutral);
@@ -158,7 +180,38 @@ impl Config {
         }
     }
 
+    /// Prints something that is no failure, but must not go unnoticed.
+    pub(crate) fn warn(&self, message: impl Display) {
+        self.run.warn(message);
+    }
+
     // Time, threads and chance.
+
+    /// Waits at most `limit` until `ready` answers, asking it whenever a message has moved or something was applied.
+    pub(crate) fn wait_until<T>(&self, limit: Duration, ready: impl FnMut() -> Option<T>) -> Option<T> {
+        self.run.wait_until(limit, ready)
+    }
+
+    /// The same for what nobody tells of, such as a server's opinion of itself: `ready` is asked every 10 ms.
+    pub(crate) fn wait_until_asked<T>(
+        &self,
+        limit: Duration,
+        mut ready: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        const PAUSE: Duration = Duration::from_millis(10);
+        for _ in 0..limit.as_millis() / PAUSE.as_millis() {
+            if let Some(answer) = ready() {
+                return Some(answer);
+            }
+            self.sleep(PAUSE);
+        }
+        ready()
+    }
+
+    /// Tells those who wait that a message has moved.
+    pub(crate) fn notify(&self) {
+        self.run.notify();
+    }
 
     pub(crate) fn sleep(&self, duration: Duration) {
         self.run.sleep(duration);
@@ -249,6 +302,18 @@ impl Config {
         self.disturb();
         log::info!("restarts server {server}");
         self.cluster.start(server);
+    }
+
+    /// Crashes a server that will restart from `disk`.
+    pub(crate) fn crash_back_to(&self, server: usize, disk: &Persister) {
+        self.disturb();
+        log::info!("crashes server {server}, back to what it had saved a moment ago");
+        self.cluster.crash_back_to(server, disk);
+    }
+
+    /// Lets a server's clock run fast, or slow; over its restarts too.
+    pub(crate) fn set_drift(&self, server: usize, ppm: i64) {
+        self.cluster.set_drift(server, ppm);
     }
 
     /// Fails if a server that was killed 10 s ago, or longer, still has threads. In real time nobody knows them.

@@ -19,4 +19,6 @@ mod lab_2b;
 mod lab_2c;
 mod lab_2d;
 mod misuse;
+mod scenarios;
+mod scene;
 mod wire;

@@ -169,6 +169,22 @@ impl Config {
         applied.command(index).map(|command| String::from_utf8_lossy(command).into_owned())
     }
 
+    /// Whether any server has ever applied this command.
+    pub(crate) fn was_applied(&self, command: &[u8]) -> bool {
+        self.cluster.applied().lock().index_of(command).is_some()
+    }
+
+    /// The living servers that have applied this command.
+    pub(crate) fn appliers_of(&self, command: &[u8]) -> Vec<usize> {
+        let applied = self.cluster.applied().lock();
+        applied.index_of(command).map_or(Vec::new(), |index| applied.living(index))
+    }
+
+    /// The highest index that any server has ever applied.
+    pub(crate) fn highest_applied(&self) -> u64 {
+        self.cluster.applied().lock().highest()
+    }
+
     /// Fails if any server, dead or alive, connected or not, has ever applied `index`.
     #[track_caller]
     pub(crate) fn check_applied_nowhere(&self, index: u64) {

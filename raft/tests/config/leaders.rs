@@ -30,6 +30,21 @@ impl Config {
         ))
     }
 
+    /// Waits until a connected server that is `wanted` leads, and a majority is in its term; `None` if `limit` passes. The leader and its term.
+    pub(crate) fn wait_for_leader(
+        &self,
+        limit: Duration,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Option<(usize, u64)> {
+        self.wait_until_asked(limit, || {
+            let states = self.connected_states();
+            let leaders = states.iter().filter(|(server, state)| state.is_leader && wanted(*server));
+            let &(leader, its) = leaders.max_by_key(|(_, state)| state.term)?;
+            let followers = states.iter().filter(|(_, state)| state.term == its.term).count();
+            (followers > self.servers() / 2).then_some((leader, its.term))
+        })
+    }
+
     /// Fails if any connected server claims to lead.
     #[track_caller]
     pub(crate) fn check_no_leader(&self) {
@@ -81,7 +96,7 @@ impl Config {
     /// What a server believes about itself; `None` if it is crashed. Fails if it claims a term that another has
     /// led.
     #[track_caller]
-    pub(super) fn state(&self, server: usize) -> Option<State> {
+    pub(crate) fn state(&self, server: usize) -> Option<State> {
         let state = self.cluster.state(server)?;
         if state.is_leader {
             self.note_leader(server, state.term);

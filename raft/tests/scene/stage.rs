@@ -1,0 +1,216 @@
+//! The network as a scenario controls it: rules about single messages, and a record of all of them.
+//!
+//! A rule holds for messages that are sent from then on; of several that fit, the newest decides. Messages that no
+//! rule speaks of, and a solution's own kinds of messages, are delivered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use labrpc::{CallId, Envelope, Event, Fate, MessageId, Notice, Observer, Step};
+use parking_lot::Mutex;
+use raft::Persister;
+
+use crate::config::Config;
+use crate::scene::message::{Message, Place};
+use crate::scene::pattern::{Names, Pattern};
+
+/// The control of a cluster's network. Clones are handles to the same one.
+#[derive(Clone)]
+pub(crate) struct Stage {
+    cfg: Config,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    rules: Vec<(Pattern, Names, Fate)>,
+    forbidden: Vec<(Pattern, Names, String)>,
+    traps: Vec<Trap>,
+    requests: BTreeMap<CallId, Message>,
+    /// Every copy of a message there was, in the order in which they were sent.
+    messages: BTreeMap<MessageId, Message>,
+    /// The objection to the first forbidden message.
+    objection: Option<String>,
+}
+
+/// A machine that loses its power as a certain message leaves it.
+struct Trap {
+    server: usize,
+    pattern: Pattern,
+    names: Names,
+    /// The message that sprang it, and the disk as it was then.
+    sprung: Option<(MessageId, Persister)>,
+}
+
+impl Stage {
+    /// Takes control of the network.
+    pub(crate) fn on(cfg: &Config) -> Stage {
+        let stage = Stage { cfg: cfg.clone(), inner: Arc::default() };
+        cfg.network().observe(Arc::new(stage.clone()));
+        let control = stage.clone();
+        cfg.network().intercept(move |envelope| control.decide(envelope));
+        stage
+    }
+
+    /// Lets the messages meant have this fate.
+    pub(crate) fn rule(&self, pattern: Pattern, names: &Names, fate: Fate) {
+        self.with(|inner| inner.rules.push((pattern, names.clone(), fate)));
+    }
+
+    /// Forbids the messages meant; `objection` is what is then wrong.
+    pub(crate) fn forbid(&self, pattern: Pattern, names: &Names, objection: String) {
+        self.with(|inner| inner.forbidden.push((pattern, names.clone(), objection)));
+    }
+
+    /// Ends all rules. What is held stays so.
+    pub(crate) fn calm(&self) {
+        self.with(|inner| inner.rules.clear());
+    }
+
+    /// Forgets all that was said and forbidden.
+    pub(crate) fn clear(&self) {
+        self.with(|inner| {
+            inner.rules.clear();
+            inner.forbidden.clear();
+            inner.traps.clear();
+            inner.messages.clear();
+        });
+    }
+
+    /// Lets `server` lose its power as the first message meant leaves it.
+    pub(crate) fn trap(&self, server: usize, pattern: Pattern, names: &Names) {
+        let trap = Trap { server, pattern, names: names.clone(), sprung: None };
+        self.with(|inner| inner.traps.push(trap));
+    }
+
+    /// Whether a trap was set for `server`.
+    pub(crate) fn has_trap(&self, server: usize) -> bool {
+        self.with(|inner| inner.traps.iter().any(|trap| trap.server == server))
+    }
+
+    /// Waits until the trap of `server` has sprung and its message has found its end; the disk at that moment.
+    pub(crate) fn sprung(&self, server: usize, limit: Duration) -> Option<Persister> {
+        let disk = self.cfg.wait_until(limit, || {
+            self.with(|inner| {
+                let (id, disk) = inner.traps.iter().find(|trap| trap.server == server)?.sprung.as_ref()?;
+                let place = inner.messages.get(id)?.place;
+                matches!(place, Place::Delivered | Place::Dropped | Place::Held).then(|| disk.clone())
+            })
+        });
+        self.with(|inner| inner.traps.retain(|trap| trap.server != server));
+        disk
+    }
+
+    /// Waits at most `limit` for messages, one for each pattern, that fit all of them together. Names that mean nothing
+    /// yet get their meaning from them.
+    pub(crate) fn wait(&self, patterns: &[Pattern], names: &Names, limit: Duration) -> Option<Names> {
+        let since = self.with(|inner| inner.messages.keys().next_back().copied());
+        self.cfg.wait_until(limit, || {
+            self.with(|inner| {
+                let messages: Vec<&Message> = inner.messages.values().collect();
+                fit(patterns, &messages, names, since)
+            })
+        })
+    }
+
+    /// Lets the held messages arrive that are meant, in the order in which they were sent; how many.
+    pub(crate) fn release(&self, pattern: Option<&Pattern>, names: &Names) -> usize {
+        let held: Vec<MessageId> = self.with(|inner| {
+            let meant = |message: &&Message| {
+                message.place == Place::Held
+                    && pattern.is_none_or(|pattern| pattern.matches(message, &mut names.clone()))
+            };
+            inner.messages.values().filter(meant).map(|message| message.id).collect()
+        });
+        held.into_iter().filter(|&id| self.cfg.network().release(id)).count()
+    }
+
+    /// What is wrong, if something that must not happen has.
+    pub(crate) fn objection(&self) -> Option<String> {
+        self.with(|inner| inner.objection.clone())
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        labtest::no_preempt(|| f(&mut self.inner.lock()))
+    }
+
+    fn decide(&self, envelope: &Envelope<'_>) -> Fate {
+        self.with(|inner| {
+            let mute = |server: &str| {
+                let sprung =
+                    |trap: &Trap| trap.sprung.is_some() && server == format!("server {}", trap.server);
+                inner.traps.iter().any(sprung)
+            };
+            if mute(envelope.from) || mute(envelope.to) {
+                return Fate::Drop(Notice::AtOnce);
+            }
+            let Some(message) = inner.messages.get(&envelope.id) else { return Fate::Deliver };
+            for trap in &mut inner.traps {
+                if trap.server == message.from && trap.pattern.matches(message, &mut trap.names.clone()) {
+                    trap.sprung = Some((message.id, self.cfg.disk(trap.server).fork()));
+                }
+            }
+            let fits =
+                |(pattern, names, _): &&(Pattern, Names, Fate)| pattern.matches(message, &mut names.clone());
+            inner.rules.iter().rev().find(fits).map_or(Fate::Deliver, |(_, _, fate)| *fate)
+        })
+    }
+}
+
+impl Inner {
+    /// Enters a message that a server sends, whether or not there is a way for it.
+    fn enter(&mut self, envelope: &Envelope<'_>) {
+        let Some(message) = Message::read(envelope, |call| self.requests.get(&call)) else { return };
+        if envelope.kind == labrpc::Kind::Request {
+            self.requests.insert(message.call, message.clone());
+        }
+        for (pattern, names, objection) in &self.forbidden {
+            if self.objection.is_none() && pattern.matches(&message, &mut names.clone()) {
+                self.objection = Some(objection.clone());
+            }
+        }
+        self.messages.insert(message.id, message);
+    }
+}
+
+impl Observer for Stage {
+    fn observe(&self, event: &Event<'_>) {
+        let id = event.envelope.id;
+        self.with(|inner| {
+            let place = match event.step {
+                Step::Sent => return inner.enter(&event.envelope),
+                Step::Duplicated { of } => {
+                    if let Some(copy) = inner.messages.get(&of).cloned() {
+                        inner.messages.insert(id, Message { id, place: Place::Sent, ..copy });
+                    }
+                    return;
+                }
+                Step::Delayed(_) | Step::Released => return,
+                Step::Held => Place::Held,
+                Step::Delivered => Place::Delivered,
+                Step::Dropped(_) => Place::Dropped,
+            };
+            if let Some(message) = inner.messages.get_mut(&id) {
+                message.place = place;
+            }
+        });
+        self.cfg.notify();
+    }
+}
+
+/// Messages, one for each pattern, that give all names one meaning; the meaning.
+fn fit(
+    patterns: &[Pattern],
+    messages: &[&Message],
+    names: &Names,
+    since: Option<MessageId>,
+) -> Option<Names> {
+    let Some((first, rest)) = patterns.split_first() else { return Some(names.clone()) };
+    messages.iter().filter(|message| !first.new || since.is_none_or(|since| message.id > since)).find_map(
+        |message| {
+            let mut given = names.clone();
+            first.matches(message, &mut given).then(|| fit(rest, messages, &given, since))?
+        },
+    )
+}
