@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::failure::{self, Failure};
 use crate::name::TestName;
 use crate::run::{Judge, Limits, Over, Progress, Run};
-use crate::{logger, report, threads};
+use crate::{logger, oracles, report, threads};
 
 /// The labs' limit for one test; and for a call, so long that whoever still holds a lock then will not let go.
 pub(crate) const LIMITS: Limits = Limits { test: Duration::from_secs(120), call: Duration::from_secs(10) };
@@ -24,7 +24,7 @@ const RUNS: u32 = 20;
 
 /// The variables that the simulation does not read itself. `LAB_TIMELINE` concerns what this build does not have;
 /// naming it is no mistake.
-const VARIABLES: [&str; 2] = [logger::VARIABLE, "LAB_TIMELINE"];
+const VARIABLES: [&str; 3] = [logger::VARIABLE, oracles::VARIABLE, "LAB_TIMELINE"];
 
 /// How long a failed test's body may take to unwind, and its servers to be killed, before they are abandoned.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ fn prepare(
     seeds: u32,
     body: impl FnOnce(&Run) + Send + 'static,
 ) -> (labsim::Test, impl FnOnce(labsim::Run) -> String + Send + 'static) {
-    if let Err(malformed) = logger::install() {
+    if let Err(malformed) = logger::install().and_then(|()| oracles::Off::read().map(drop)) {
         eprintln!("{malformed}");
         panic::resume_unwind(Box::new(malformed));
     }

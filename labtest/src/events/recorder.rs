@@ -9,7 +9,7 @@ use labrpc::{AnyMessage, Kind};
 
 use super::flights::{Flights, Known};
 use super::{Content, Event, Life, Number, Party, Passage, What};
-use crate::oracles::{Objection, Oracles};
+use crate::oracles::{Objection, Off, Oracles};
 use crate::text;
 
 /// How many events are kept.
@@ -100,7 +100,8 @@ impl Events {
 
     /// Lets oracles judge from now on, on a cluster of so many servers.
     pub(crate) fn judge(&mut self, servers: usize) {
-        self.oracles = Some(Oracles::new(servers));
+        // What is malformed was refused before the run.
+        self.oracles = Some(Oracles::new(servers, Off::read().unwrap_or_default()));
     }
 
     pub(crate) fn hook(&mut self, hook: Hook) {

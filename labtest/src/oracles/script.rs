@@ -37,7 +37,7 @@ pub(crate) type At = (u64, u64);
 impl Script {
     pub(crate) fn new(servers: usize) -> Script {
         let lives = (0..servers).map(|server| Life { server, incarnation: 0 }).collect();
-        let oracles = Oracles::new(servers);
+        let oracles = Oracles::new(servers, super::Off::default());
         let mut script = Script { oracles, next: 0, lives, calls: Vec::new(), objection: None };
         for life in script.lives.clone() {
             script.push(What::Start { life, state_bytes: 0, snapshot_bytes: 0 });
