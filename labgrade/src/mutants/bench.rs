@@ -110,8 +110,11 @@ impl<'a> Bench<'a> {
         solution.files.retain(|name, _| !name.starts_with("mutants/"));
         let page = |name: &String| Some(name.strip_prefix("docs/rules/")?.strip_suffix(".md")?.to_owned());
         let rules: Vec<String> = solution.files.keys().filter_map(page).collect();
-        if let Some(rule) = args.without.as_ref().filter(|rule| !rules.contains(rule)) {
-            return Err(io::Error::other(format!("{rule:?} is no rule; the rules are {}", rules.join(", "))));
+        if let Some(rule) = args.without.as_ref().filter(|rule| *rule != "all" && !rules.contains(rule)) {
+            let known = rules.join(", ");
+            return Err(io::Error::other(format!(
+                "{rule:?} is neither `all` nor a rule; the rules are {known}"
+            )));
         }
         let variables = args.without.iter().map(|rule| (WITHOUT.to_owned(), rule.clone())).collect();
         let manner = Manner { limit: Duration::from_secs(args.limit), variables, rules };
@@ -326,8 +329,13 @@ impl<'a> Bench<'a> {
         fingerprint([&tree.fingerprint().to_le_bytes()[..], how.as_bytes()])
     }
 
+    /// How the files are called: a matrix without a rule does not take the place of the whole one.
+    pub(super) fn label(&self) -> String {
+        self.args.without.as_ref().map_or_else(|| "matrix".into(), |rule| format!("without-{rule}"))
+    }
+
     fn kept_at(&self, work: &Work) -> PathBuf {
-        self.out.join("results").join(format!("{}.json", work.name))
+        self.out.join(self.label()).join(format!("{}.json", work.name))
     }
 
     /// What an earlier run has found out; nothing if it was another mutant, or tried in another way.
@@ -355,7 +363,7 @@ impl<'a> Bench<'a> {
             }
         };
         if let Some(report) = report {
-            write_whole(&self.out.join("reports").join(format!("{}.txt", work.name)), report)?;
+            write_whole(&self.out.join(self.label()).join(format!("{}.txt", work.name)), report)?;
         }
         if tried {
             let kept = Kept { key, found: found.clone() };

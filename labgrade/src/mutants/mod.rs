@@ -13,14 +13,14 @@ use std::{fs, io};
 use crate::files::write_whole;
 use crate::tree::fingerprint;
 use bench::{Bench, Work};
-use catalogue::{Catalogue, Kind, Mutant};
+use catalogue::{Catalogue, Kind, Mutant, Variant};
 use matrix::Matrix;
 
 /// Tries the suites on solutions with one known bug each, and on correct ones
 ///
 /// Prints the kill matrix: which test or rule objects first to each mutant, after how many seeds and how much CPU
-/// time. Writes it as matrix.json and matrix.md into the output directory. What was found is kept there, and not
-/// tried again as long as neither the mutant nor the sources change.
+/// time. Writes it as matrix.json and matrix.md into the output directory. What was found is kept there, with what the
+/// first test to object printed, and not tried again as long as neither the mutant nor the sources change.
 ///
 /// Exit code: 0 if all safety mutants were killed and no correct variant was accused, 1 if not, 2 if that could not be
 /// found out.
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     /// Which sample
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     sample_seed: u64,
-    /// Switch one rule's oracle off
+    /// Switch one rule's oracle off, or `all`
     #[arg(long, value_name = "RULE")]
     without: Option<String>,
     /// Try again what has been tried
@@ -94,6 +94,8 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     };
     let classic = classic(&bench.root().join("mutants/classic.tsv"))?;
     let variants = catalogue.variants.clone();
+    let reference = Variant { name: "reference".into(), tree: bench.solution().clone() };
+    catalogue.variants.insert(0, reference);
     select(&mut catalogue, args);
     let mutants =
         catalogue.mutants.into_iter().map(|mutant| Work::mutant(mutant, bench.solution(), &variants));
@@ -146,11 +148,12 @@ fn classic(path: &Path) -> io::Result<BTreeMap<u32, String>> {
 
 fn write(matrix: &Matrix, bench: &Bench<'_>, classic: &BTreeMap<u32, String>, args: &Args) -> io::Result<()> {
     let page = matrix.markdown(classic, bench.rules());
-    write_whole(&bench.out().join("matrix.json"), serde_json::to_string_pretty(matrix)?)?;
-    write_whole(&bench.out().join("matrix.md"), &page)?;
+    let at = |extension: &str| bench.out().join(format!("{}.{extension}", bench.label()));
+    write_whole(&at("json"), serde_json::to_string_pretty(matrix)?)?;
+    write_whole(&at("md"), &page)?;
     if let Some(path) = &args.markdown {
         write_whole(path, &page)?;
     }
-    eprintln!("see {}", bench.out().join("matrix.md").display());
+    eprintln!("see {}", at("md").display());
     Ok(())
 }
