@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants starter check check_starter fix bench
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants starter check check_starter fix bench
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -22,6 +22,10 @@ seeds: ## N=1000: the labs' tests, each with so many seeds
 
 mutants: ## the kill matrix: which test objects first to each known bug
 	$(CARGO) run -q -p labgrade -- mutants --markdown docs/kill-matrix.md
+
+check_mutants: ## every mutant's patch applies and builds, and some of them are killed
+	$(CARGO) run -q -p labgrade -- mutants --check
+	$(CARGO) run -q -p labgrade -- mutants --sample 5 --above 0 --control 1
 
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution
 	@handout/make_starter "$(DIR)"
