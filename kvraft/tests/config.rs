@@ -48,6 +48,8 @@ pub(crate) enum Net {
     Reliable,
     /// Requests are late by up to 26 ms, and a tenth of all requests and replies is lost.
     Unreliable,
+    /// Unreliable, and a tenth of the requests arrives twice, a tenth 0.2 to 2.2 s late.
+    Overtaking,
 }
 
 impl Net {
@@ -55,6 +57,7 @@ impl Net {
         match self {
             Net::Reliable => Faults::reliable(),
             Net::Unreliable => Faults::unreliable(),
+            Net::Overtaking => Faults { duplicate: 0.1, long_request_delay: 0.1, ..Faults::unreliable() },
         }
     }
 }

@@ -32,6 +32,13 @@ fn unreliable_3A() {
     kv_test(5, Net::Unreliable, NO_SNAPSHOTS, |cfg| Load::of(5).run(cfg));
 }
 
+/// Requests arrive twice, or so late that their clerk has long gone on to other operations: they must not be executed
+/// then. (The original labs have no such network, and this is not one of their tests.)
+#[test]
+fn late_requests_3A() {
+    kv_test(5, Net::Overtaking, NO_SNAPSHOTS, |cfg| Load::of(5).run(cfg));
+}
+
 /// Many clerks append to one key on an unreliable network: nothing is lost, doubled or out of order.
 #[test]
 fn unreliable_one_key_3A() {
