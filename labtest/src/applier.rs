@@ -67,11 +67,11 @@ fn take(
         // Whether this life still counts is decided under the record's lock.
         let result = labsim::no_preempt(|| {
             let mut record = record.lock();
-            let result = incarnation.is_alive().then(|| record.apply(incarnation.server(), &message));
-            if let Some(Ok(())) = result {
+            incarnation.is_alive().then(|| {
+                // First the oracles: of a wrong message they know more often which rule it breaks.
                 note(incarnation, &message);
-            }
-            result
+                record.apply(incarnation.server(), &message)
+            })
         });
         match result {
             Some(Ok(())) => {}

@@ -106,7 +106,7 @@ impl<N: Node> Cluster<N> {
     pub fn watch(&self, neutral: fn(&dyn AnyMessage) -> Content) {
         let Inner { run, network, .. } = &*self.inner;
         run.judge_events(self.servers());
-        network.observe(Arc::new(Tap::new(run, neutral)));
+        labsim::observe(|| network.observe(Arc::new(Tap::new(run, neutral))));
     }
 
     /// The clock for a network between servers whose own clocks may be [skewed](Cluster::set_drift): that of the run.

@@ -31,6 +31,12 @@ pub(crate) struct Known {
 }
 
 impl Flights {
+    /// Whether no message is on its way and no handler runs.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
     /// A step of a message, at event `number`; `callee` is the server asked, as it is now, and `decode` reads the
     /// message. `None` for a message whose beginning was not seen.
     pub(crate) fn step(

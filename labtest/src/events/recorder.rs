@@ -13,10 +13,10 @@ use crate::oracles::{Objection, Off, Oracles};
 use crate::text;
 
 /// How many events are kept.
-const KEPT_EVENTS: usize = 1 << 15;
+const KEPT_EVENTS: usize = 1 << 13;
 
 /// How many log entries are kept with them: a lagging follower may be sent the whole log again and again.
-const KEPT_ENTRIES: usize = 1 << 18;
+const KEPT_ENTRIES: usize = 1 << 17;
 
 /// How many of the events that led to an objection are listed.
 const EVIDENCE: usize = 8;
@@ -278,4 +278,177 @@ fn promise_of(event: &Event) -> Option<Promise> {
         _ => return None,
     };
     Some(Promise { life: answer.from, what })
+}
+
+#[cfg(test)]
+mod tests {
+    use labrpc::{CallId, Envelope, MessageId, Method, Reason, Step};
+
+    use super::*;
+    use crate::events::{Answered, Party, RequestVote, RequestVoteReply};
+
+    static VOTE: Method = Method::new::<u64, bool>("toy", "vote");
+
+    /// A `u64` asks for a vote in that term, a `bool` answers in term 5.
+    fn neutral(message: &dyn AnyMessage) -> Content {
+        if let Some(&term) = message.downcast_ref::<u64>() {
+            Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0, plain: true })
+        } else if let Some(&granted) = message.downcast_ref::<bool>() {
+            Content::RequestVoteReply(RequestVoteReply { term: 5, granted })
+        } else {
+            Content::Other
+        }
+    }
+
+    /// The stream of three servers that were just started.
+    fn three() -> Events {
+        let mut events = Events::default();
+        for server in 0..3 {
+            assert!(events.start(Duration::ZERO, server, 0, 0).objection.is_none());
+        }
+        events
+    }
+
+    const ASKED: [u8; 8] = 5_u64.to_le_bytes();
+    const GRANTED: [u8; 1] = [1];
+
+    /// A step of call `call`, which `from` makes to `to`; message `2 * call` is the request, the next the reply.
+    fn step(events: &mut Events, call: u64, kind: Kind, from: &str, to: &str, step: Step) -> Outcome {
+        let (id, bytes) = match kind {
+            Kind::Request => (2 * call, &ASKED[..]),
+            Kind::Reply => (2 * call + 1, &GRANTED[..]),
+        };
+        let (from, to) = if kind == Kind::Request { (from, to) } else { (to, from) };
+        let (id, call) = (MessageId(id), CallId(call));
+        let envelope = Envelope { id, call, from, to, method: &VOTE, kind, bytes: Some(bytes) };
+        events.message(Duration::from_millis(events.next), &labrpc::Event { envelope, step }, neutral)
+    }
+
+    fn vote(events: &mut Events, call: u64, from: &str, to: &str) -> Outcome {
+        step(events, call, Kind::Request, from, to, Step::Sent);
+        step(events, call, Kind::Request, from, to, Step::Delivered);
+        step(events, call, Kind::Reply, from, to, Step::Sent)
+    }
+
+    fn last(events: &Events) -> &Passage {
+        match &events.kept.back().expect("an event").what {
+            What::Message(passage) => passage,
+            other => panic!("{other} is no message"),
+        }
+    }
+
+    #[test]
+    fn a_reply_knows_what_it_answers_and_since_when() {
+        let mut events = three();
+        vote(&mut events, 0, "server 0", "server 1");
+        let voter = Party::Server(Life { server: 1, incarnation: 0 });
+        let passage = last(&events);
+        assert_eq!((passage.from, passage.sender_lives), (voter, true));
+        let Some(Answered { request, begun }) = &passage.answers else { panic!("it answers nothing") };
+        assert!(matches!(**request, Content::RequestVote(RequestVote { term: 5, .. })));
+        // Three starts, the request sent, and then it arrived.
+        assert_eq!(*begun, 4);
+        assert!(matches!(
+            *passage.content,
+            Content::RequestVoteReply(RequestVoteReply { granted: true, .. })
+        ));
+    }
+
+    #[test]
+    fn of_copies_the_first_to_arrive_counts_as_the_beginning() {
+        let mut events = three();
+        let ask = |events: &mut Events, what| step(events, 0, Kind::Request, "server 0", "server 1", what);
+        ask(&mut events, Step::Sent);
+        ask(&mut events, Step::Delivered);
+        // The copy: the same call under another number.
+        let copy = Envelope {
+            id: MessageId(77),
+            call: CallId(0),
+            from: "server 0",
+            to: "server 1",
+            method: &VOTE,
+            kind: Kind::Request,
+            bytes: Some(&ASKED),
+        };
+        for what in [Step::Duplicated { of: MessageId(0) }, Step::Delivered] {
+            events.message(Duration::ZERO, &labrpc::Event { envelope: copy, step: what }, neutral);
+            assert!(matches!(*last(&events).content, Content::RequestVote(_)));
+        }
+        step(&mut events, 0, Kind::Reply, "server 0", "server 1", Step::Sent);
+        assert_eq!(last(&events).answers.as_ref().unwrap().begun, 4);
+    }
+
+    #[test]
+    fn the_reply_of_a_server_that_crashed_meanwhile_is_of_its_former_life() {
+        let mut events = three();
+        step(&mut events, 0, Kind::Request, "server 0", "server 1", Step::Sent);
+        step(&mut events, 0, Kind::Request, "server 0", "server 1", Step::Delivered);
+        events.crash(Duration::ZERO, 1);
+        events.start(Duration::ZERO, 1, 7, 0);
+        step(&mut events, 0, Kind::Reply, "server 0", "server 1", Step::Sent);
+        let former = Party::Server(Life { server: 1, incarnation: 0 });
+        assert_eq!((last(&events).from, last(&events).sender_lives), (former, false));
+    }
+
+    #[test]
+    fn calls_that_are_over_are_forgotten() {
+        let mut events = three();
+        vote(&mut events, 0, "server 0", "server 1");
+        step(&mut events, 0, Kind::Reply, "server 0", "server 1", Step::Delivered);
+        step(&mut events, 1, Kind::Request, "server 0", "server 1", Step::Sent);
+        let lost = Step::Dropped(Reason::Loss);
+        step(&mut events, 1, Kind::Request, "server 0", "server 1", lost);
+        assert!(events.flights.is_empty());
+    }
+
+    #[test]
+    fn strangers_say_nothing_that_is_understood() {
+        let mut events = three();
+        vote(&mut events, 0, "clerk", "server 1");
+        assert_eq!(*last(&events).content, Content::Other);
+        assert_eq!(last(&events).to, Party::Stranger);
+    }
+
+    #[test]
+    fn promises_are_told_once_they_leave_a_living_server() {
+        let mut events = three();
+        assert!(vote(&mut events, 0, "server 0", "server 1").promise.is_none(), "nobody wants to know");
+        events.hook(Arc::new(|_| ()));
+        let (promise, hooks) = vote(&mut events, 1, "server 0", "server 1").promise.expect("a promise");
+        let what = Promised::Vote { term: 5, candidate: 0 };
+        assert_eq!((promise, hooks.len()), (Promise { life: Life { server: 1, incarnation: 0 }, what }, 1));
+        step(&mut events, 2, Kind::Request, "server 0", "server 1", Step::Sent);
+        step(&mut events, 2, Kind::Request, "server 0", "server 1", Step::Delivered);
+        events.crash(Duration::ZERO, 1);
+        let late = step(&mut events, 2, Kind::Reply, "server 0", "server 1", Step::Sent);
+        assert!(late.promise.is_none(), "the dead promise nothing");
+    }
+
+    #[test]
+    fn an_objection_lists_what_led_to_it_and_is_the_only_one() {
+        let mut events = three();
+        events.judge(3);
+        assert!(vote(&mut events, 0, "server 0", "server 2").objection.is_none());
+        let objection = vote(&mut events, 1, "server 1", "server 2").objection.expect("an objection");
+        for part in [
+            "server 2 voted twice in term 5",
+            "\nrule one-vote-per-term: ",
+            "docs/rules/one-vote-per-term.md",
+            "  0.005 s  server 2 -> server 0  vote granted, term 5, to RequestVote term 5",
+            "  0.008 s  server 2 -> server 1  vote granted",
+        ] {
+            assert!(objection.contains(part), "{part:?} is missing in: {objection}");
+        }
+        assert!(vote(&mut events, 2, "server 1", "server 2").objection.is_none());
+    }
+
+    #[test]
+    fn the_oldest_events_are_forgotten() {
+        let mut events = three();
+        for _ in 0..KEPT_EVENTS {
+            events.of_living(Duration::ZERO, 0, |life| What::Crash { life });
+        }
+        assert_eq!(events.kept.len(), KEPT_EVENTS);
+        assert_eq!(events.kept().next().map(|event| event.number), Some(3));
+    }
 }

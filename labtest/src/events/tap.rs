@@ -22,3 +22,124 @@ impl Observer for Tap {
         self.run.note(|events, at| events.message(at, event, self.neutral));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use labnode::State;
+    use labrpc::{Network, NetworkOptions, Service};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::events::{Content, Promised, RequestVote, RequestVoteReply, What};
+    use crate::runner::{self, LIMITS};
+    use crate::{Cluster, Node, Seat};
+
+    labrpc::service! {
+        /// Votes for anybody.
+        service "voter" {
+            trait VoterService; client VoterClient;
+            rpc vote(u64) -> bool;
+        }
+    }
+
+    #[derive(Clone)]
+    struct Voter {
+        peers: Vec<VoterClient>,
+    }
+
+    impl VoterService for Voter {
+        fn vote(&self, _term: u64) -> labrpc::Result<bool> {
+            Ok(true)
+        }
+    }
+
+    impl Node for Voter {
+        fn services(&self) -> Vec<Service> {
+            vec![self.clone().into_service()]
+        }
+
+        fn state(&self) -> State {
+            State { term: 7, is_leader: false }
+        }
+
+        fn kill(&self) {}
+    }
+
+    fn neutral(message: &dyn AnyMessage) -> Content {
+        match (message.downcast_ref::<u64>(), message.downcast_ref::<bool>()) {
+            (Some(&term), _) => {
+                Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0, plain: true })
+            }
+            (_, Some(&granted)) => Content::RequestVoteReply(RequestVoteReply { term: 7, granted }),
+            _ => Content::Other,
+        }
+    }
+
+    fn voter(seat: Seat) -> Voter {
+        Voter { peers: seat.peers.into_iter().map(VoterClient::new).collect() }
+    }
+
+    fn cluster(run: &Run) -> Cluster<Voter> {
+        let cluster = Cluster::new(run, Network::new(NetworkOptions::default()), 3, voter);
+        cluster.watch(neutral);
+        (0..3).for_each(|server| cluster.start(server));
+        (0..3).for_each(|server| cluster.connect(server));
+        cluster
+    }
+
+    fn ask(cluster: &Cluster<Voter>, from: usize, to: usize) -> labrpc::Result<bool> {
+        cluster.node(from).expect("it is alive").0.peers[to].vote(&7).wait()
+    }
+
+    #[test]
+    fn a_broken_rule_ends_the_run_at_once_and_is_named_in_the_report() {
+        let outcome = runner::tests::in_real_time(LIMITS, |run| {
+            let cluster = cluster(run);
+            for candidate in [0, 1] {
+                // The second answer may not arrive any more.
+                let _ = ask(&cluster, candidate, 2);
+            }
+            run.sleep(Duration::from_secs(100));
+        });
+        let report = outcome.expect_err("the run passed");
+        for part in [
+            "server 2 voted twice in term 7: for server 0 and for server 1\nrule one-vote-per-term: ",
+            "what led there:",
+        ] {
+            assert!(report.contains(part), "{part:?} is missing in: {report}");
+        }
+    }
+
+    #[test]
+    fn what_happens_to_a_cluster_is_in_the_stream_and_promises_are_told() {
+        let outcome = runner::tests::in_real_time(LIMITS, |run| {
+            let promises = Arc::new(Mutex::new(Vec::new()));
+            let theirs = promises.clone();
+            run.on_promise(move |promise| theirs.lock().push(*promise));
+            let cluster = cluster(run);
+            assert_eq!(ask(&cluster, 0, 2), Ok(true));
+            cluster.state(2);
+            cluster.crash(2);
+            let told: Vec<_> =
+                promises.lock().iter().map(|promise| (promise.life.server, promise.what)).collect();
+            assert_eq!(told, [(2, Promised::Vote { term: 7, candidate: 0 })]);
+            let kinds: Vec<&str> = run.events(|events| {
+                let kind = |what: &What| match what {
+                    What::Start { .. } => "start",
+                    What::Crash { .. } => "crash",
+                    What::Message(_) => "message",
+                    What::State { .. } => "state",
+                    _ => "other",
+                };
+                events.kept().map(|event| kind(&event.what)).collect()
+            });
+            assert_eq!(kinds[..3], ["start"; 3]);
+            // The request and its reply, sent and delivered.
+            assert_eq!(kinds[3..], ["message", "message", "message", "message", "state", "crash"]);
+        });
+        outcome.unwrap();
+    }
+}

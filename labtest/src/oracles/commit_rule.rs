@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 
 use super::{Judged, Rule};
 use crate::events::{Answer, AppendEntries, Arrival, Content, Event, InstallSnapshot, Life, Number, What};
+use crate::text::servers;
 
 pub(crate) const COMMIT: Rule = Rule {
     id: "commit-rule",
@@ -62,15 +63,24 @@ struct Server {
 struct Received {
     /// Up to where the logs match, if the consistency check succeeded.
     matched: u64,
-    leader_commit: u64,
+    /// The highest leader_commit, of this leader or an earlier one.
+    committed: u64,
 }
 
 /// What the followers of one leader have acknowledged.
 struct Reign {
-    /// Per server, the last index and the term there.
-    acknowledged: Vec<(u64, u64)>,
-    /// The highest index that a majority has, of whatever term; for telling.
-    majority: (u64, u64),
+    /// Per server, up to where.
+    acknowledged: Vec<Ack>,
+    /// The last entry that a majority has, the leader included, of whatever term.
+    majority: Ack,
+}
+
+/// That a follower has the leader's log up to an entry.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Ack {
+    index: u64,
+    term: u64,
+    event: Number,
 }
 
 impl CommitRule {
@@ -116,7 +126,7 @@ impl CommitRule {
     }
 
     /// Whether what a leader says is committed can be.
-    fn sender(&self, arrival: Arrival<'_>) -> Judged {
+    fn sender(&mut self, arrival: Arrival<'_>) -> Judged {
         let (term, index, what) = match arrival.request {
             Content::AppendEntries(AppendEntries { term, leader_commit, .. }) => {
                 (*term, *leader_commit, "says that its log is committed up to index")
@@ -127,17 +137,12 @@ impl CommitRule {
             _ => return Ok(()),
         };
         let leader = arrival.from.server;
+        self.reign(leader, term);
         let server = &self.servers[leader];
         if index <= server.bound || server.told_otherwise && index > self.highest {
             return Ok(());
         }
-        COMMIT.broken(
-            format!(
-                "server {leader}, leader of term {term}, {what} {index}; but {}",
-                self.why_not(leader, term, index)
-            ),
-            server.event,
-        )
+        self.unjustified(leader, term, what, index)
     }
 
     /// What a leader's message tells its receiver.
@@ -150,49 +155,53 @@ impl CommitRule {
             _ => return,
         };
         let server = &mut self.servers[arrival.to.server];
+        // Committed in a term is committed in all later ones, whose leaders have the same entries there.
+        let before = server.received.range(..term).next_back().map_or(0, |(_, received)| received.committed);
         let received = server.received.entry(term).or_default();
         received.matched = received.matched.max(matched);
-        received.leader_commit = received.leader_commit.max(leader_commit);
-        // Committed in a term is committed in all later ones, whose leaders have the same entries there.
-        let mut committed = 0;
+        received.committed = received.committed.max(leader_commit).max(before);
+        let mut committed = received.committed;
         let mut bound = 0;
-        for (&its, received) in &server.received {
-            committed = received.leader_commit.max(committed);
-            if its >= term {
-                bound = bound.max(received.matched.min(committed));
-            }
+        for received in server.received.range_mut(term..).map(|(_, received)| received) {
+            committed = committed.max(received.committed);
+            received.committed = committed;
+            bound = bound.max(received.matched.min(committed));
         }
         server.raise(bound, arrival.number);
     }
 
     fn acknowledges(&mut self, answer: Answer<'_>) {
-        let (term, last) = match (answer.request, answer.reply) {
+        let (reign, index, term) = match (answer.request, answer.reply) {
             (Content::AppendEntries(asked), Content::AppendEntriesReply(reply)) if reply.success => {
-                (asked.term, (asked.last_index(), asked.last_term()))
+                (asked.term, asked.last_index(), asked.last_term())
             }
             (Content::InstallSnapshot(asked), Content::InstallSnapshotReply { .. }) => {
-                (asked.term, (asked.last_included_index, asked.last_included_term))
+                (asked.term, asked.last_included_index, asked.last_included_term)
             }
             _ => return,
         };
         let (follower, leader) = (answer.from.server, answer.to.server);
-        let servers = self.servers.len();
-        let reign = self
-            .reigns
-            .entry((leader, term))
-            .or_insert_with(|| Reign { acknowledged: vec![(0, 0); servers], majority: (0, 0) });
-        if follower == leader || reign.acknowledged[follower] >= last {
+        let Reign { acknowledged, majority } = self.reign(leader, reign);
+        if follower == leader || acknowledged[follower].index >= index {
             return;
         }
-        reign.acknowledged[follower] = last;
+        acknowledged[follower] = Ack { index, term, event: answer.number };
         // With itself, the leader needs as many others as are half of the cluster.
-        let mut others = reign.acknowledged.clone();
+        let mut others = acknowledged.clone();
         others.sort_unstable_by(|a, b| b.cmp(a));
-        reign.majority = others[servers / 2 - 1];
-        let (index, entry_term) = reign.majority;
-        if entry_term == term {
-            self.servers[leader].raise(index, answer.number);
+        *majority = others[others.len() / 2 - 1];
+        let majority = *majority;
+        if majority.term == reign {
+            self.servers[leader].raise(majority.index, answer.number);
         }
+    }
+
+    fn reign(&mut self, leader: usize, term: u64) -> &mut Reign {
+        let servers = self.servers.len();
+        self.reigns.entry((leader, term)).or_insert_with(|| Reign {
+            acknowledged: vec![Ack::default(); servers],
+            majority: Ack::default(),
+        })
     }
 
     fn applies(&self, life: Life, index: u64, what: &str) -> Judged {
@@ -204,13 +213,7 @@ impl CommitRule {
         let reign = self.reigns.range((life.server, 0)..=(life.server, u64::MAX)).next_back();
         let newest = server.received.keys().next_back().copied().unwrap_or(0);
         match reign {
-            Some((&(leader, term), _)) if term >= newest => COMMIT.broken(
-                format!(
-                    "server {leader}, leader of term {term}, {what} {index}; but {}",
-                    self.why_not(leader, term, index)
-                ),
-                server.event,
-            ),
+            Some((&(_, term), _)) if term >= newest => self.unjustified(life.server, term, what, index),
             _ => APPLY.broken(
                 format!(
                     "server {} {what} {index}, but what it was sent lets it know no more than index {} to be committed",
@@ -221,31 +224,35 @@ impl CommitRule {
         }
     }
 
-    fn why_not(&self, leader: usize, term: u64, index: u64) -> String {
-        let bound = self.servers[leader].bound;
-        let known = format!("no more than index {bound} can be known to be committed there");
-        match self.reigns.get(&(leader, term)) {
-            Some(reign) if reign.majority.0 >= index && reign.majority.1 < term => format!(
-                "{known}: a majority has acknowledged entry {}, but that is of term {}, and an entry of an earlier term \
-                 is not committed by counting",
-                reign.majority.0, reign.majority.1
+    /// The objection to what a leader takes for committed, with what it does know.
+    fn unjustified(&self, leader: usize, term: u64, what: &str, index: u64) -> Judged {
+        let server = &self.servers[leader];
+        let reign = &self.reigns[&(leader, term)];
+        let (majority, others) = (reign.majority, self.servers.len() - 1);
+        let acks = reign.acknowledged.iter().enumerate().filter(|(_, ack)| ack.index >= index);
+        let who: Vec<usize> = acks.clone().map(|(server, _)| server).collect();
+        let why = if majority.index >= index && majority.term < term {
+            format!(
+                "a majority has acknowledged entry {}, but that is of term {}, and an entry of an earlier term is not \
+                 committed by counting",
+                majority.index, majority.term
+            )
+        } else if who.is_empty() {
+            format!("none of the {others} others has acknowledged index {index} to it in that term")
+        } else {
+            format!(
+                "of the {others} others only {} acknowledged index {index} to it in that term",
+                servers(&who)
+            )
+        };
+        COMMIT.broken(
+            format!(
+                "server {leader}, leader of term {term}, {what} {index}; but no more than index {} can be known to be \
+                 committed there: {why}",
+                server.bound
             ),
-            Some(reign) => {
-                let has = |(_, last): &(usize, &(u64, u64))| last.0 >= index;
-                let who: Vec<usize> =
-                    reign.acknowledged.iter().enumerate().filter(has).map(|(server, _)| server).collect();
-                format!(
-                    "{known}: of the {} others, {} acknowledged index {index} to it in that term",
-                    self.servers.len() - 1,
-                    if who.is_empty() {
-                        "none has".to_string()
-                    } else {
-                        format!("only {} has", crate::text::servers(&who))
-                    }
-                )
-            }
-            None => format!("{known}: nobody has acknowledged anything to it in that term"),
-        }
+            server.event.into_iter().chain(acks.map(|(_, ack)| ack.event)),
+        )
     }
 }
 
@@ -271,7 +278,7 @@ mod tests {
         s.objects(
             &COMMIT,
             "committed up to index 1; but no more than index 0 can be known to be committed there: of \
-                            the 4 others, only server 1 has acknowledged",
+                            the 4 others only server 1 acknowledged index 1",
         );
     }
 
@@ -296,7 +303,7 @@ mod tests {
         s.replicate(0, 1, 2, (0, 0), &[(2, "a")], 0);
         s.elect(0, 4, (1, 2));
         s.append(0, 1, 4, (1, 2), &[(4, "b")], 2);
-        s.objects(&COMMIT, "nobody has acknowledged anything to it in that term");
+        s.objects(&COMMIT, "none of the 2 others has acknowledged index 2 to it in that term");
     }
 
     #[test]
