@@ -2,13 +2,14 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{fails_saying, is_inner, trace};
-use labsim::{Options, Run, Schedule, Test};
+use common::{fails_saying, inner, is_inner, trace};
+use labsim::{Handover, Options, Run, Schedule, Test};
 
 #[global_allocator]
 static ALLOC: labsim::Alloc = labsim::Alloc;
@@ -111,6 +112,89 @@ fn destructors_of_keys_run_inside_the_run() {
         assert!(start.elapsed() >= ms(1000));
         String::new()
     });
+}
+
+/// One thread after the other lives on the same stack, with the same thread-locals at the same addresses; each is to
+/// find them as if it were the first.
+#[test]
+fn every_thread_finds_new_thread_locals() {
+    struct Loud(mpsc::Sender<u64>, u64);
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            // Its own destructor is what runs last, so it may be the first to touch another one.
+            self.0.send(self.1 + COUNT.get()).unwrap();
+            COUNT.set(1_000);
+        }
+    }
+    thread_local! {
+        static COUNT: Cell<u64> = const { Cell::new(7) };
+        static ZERO: Cell<u64> = const { Cell::new(0) };
+        static LAZY: Cell<u64> = Cell::new(Instant::now().elapsed().as_secs() + 3);
+        static LOUD: RefCell<Option<Loud>> = const { RefCell::new(None) };
+    }
+    Test::new("every_thread_finds_new_thread_locals").runs(4).run(|_: Run| {
+        let mut key = 0;
+        // SAFETY: writes the key.
+        assert_eq!(unsafe { libc::pthread_key_create(&mut key, None) }, 0);
+        let (sender, receiver) = mpsc::channel();
+        let lives: Vec<_> = (0..5)
+            .map(|i| {
+                let sender = sender.clone();
+                let life = move || {
+                    // SAFETY: the key was made above.
+                    let found = unsafe { libc::pthread_getspecific(key) } as u64;
+                    // SAFETY: the address of the thread's own errno.
+                    let errno = unsafe { *libc::__errno_location() };
+                    let found = [found, COUNT.get(), ZERO.get(), LAZY.get(), errno as u64];
+                    assert!(LOUD.with_borrow(Option::is_none));
+                    // SAFETY: as above; the value is nobody's.
+                    unsafe {
+                        assert_eq!(libc::pthread_setspecific(key, 99 as *const _), 0);
+                        *libc::__errno_location() = libc::EINTR;
+                    }
+                    [&COUNT, &ZERO, &LAZY].into_iter().for_each(|local| local.set(local.get() + 100));
+                    LOUD.set(Some(Loud(sender, i)));
+                    let name = thread::current().name().map(str::to_owned);
+                    (std::ptr::from_ref(&COUNT.with(Cell::as_ptr)) as usize, found, name)
+                };
+                thread::Builder::new().name(format!("life {i}")).spawn(life).unwrap().join().unwrap()
+            })
+            .collect();
+        for (i, (address, found, name)) in lives.iter().enumerate() {
+            assert_eq!((*address, found, name), (lives[0].0, &[0, 7, 0, 3, 0], &Some(format!("life {i}"))));
+        }
+        drop(sender);
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), [107, 108, 109, 110, 111]);
+        String::new()
+    });
+}
+
+/// What a run leaves behind in a process that has several: its first thread, which waits for ever, but none of the
+/// kernel threads that wait for another thread to carry.
+#[test]
+fn runs_in_one_process_leave_few_kernel_threads() {
+    const AT_ONCE: usize = 40;
+    const RUNS: usize = 6;
+    if is_inner() {
+        for seed in 0..RUNS as u64 {
+            let handover = if seed % 2 == 0 { Handover::Fast } else { Handover::Futex };
+            let report = labsim::run(Options { handover, ..Options::new(seed) }, || {
+                let threads: Vec<_> = (0..AT_ONCE).map(|_| thread::spawn(|| thread::sleep(ms(1)))).collect();
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+            });
+            report.result.unwrap();
+        }
+        let kernel_threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+        let start = Instant::now();
+        while kernel_threads() > AT_ONCE + RUNS + 4 && start.elapsed() < ms(20_000) {
+            thread::sleep(ms(10));
+        }
+        println!("kernel_threads={}", kernel_threads());
+        return;
+    }
+    let again = inner("runs_in_one_process_leave_few_kernel_threads", &[]);
+    let left: usize = again.value("kernel_threads").parse().unwrap();
+    assert!(again.passed && (AT_ONCE..=AT_ONCE + RUNS + 4).contains(&left), "{left}");
 }
 
 /// Reading the clock costs nothing, until a thread does nothing else.

@@ -5,8 +5,8 @@
 //!
 //! *Fast*: one kernel thread, the *runner*, runs all of them. A new kernel thread saves its registers, *lends* its
 //! stack and its thread-local storage (the FS base), and waits in the kernel. The runner switches by exchanging
-//! callee-saved registers, stack pointer and FS base. At the end of a thread the runner moves on, and the kernel
-//! thread *takes back* what it lent and exits in the ordinary way. 0.1 us.
+//! callee-saved registers, stack pointer and FS base. When the run is over, the kernel thread may *take back* what it
+//! lent and exit in the ordinary way. 0.1 us.
 //!
 //! Invariant: between `lend` and `take_back` the kernel thread touches no memory but the word it waits on. So no
 //! stack is in use by two kernel threads, and thread-locals are reached by one at a time.
@@ -46,7 +46,7 @@ pub(crate) struct Baton {
     context: UnsafeCell<Context>,
     /// Futex: it is this thread's turn. Fast: the stack is lent, the runner may come.
     ready: AtomicU32,
-    /// Fast: the runner is through with the stack.
+    /// Fast: the runner is through with the stack, for good.
     returned: AtomicU32,
 }
 
@@ -166,18 +166,26 @@ impl Baton {
         }
     }
 
-    /// Resumes `next` at the end of the thread. Returns at once (futex), or on the thread's own kernel thread
-    /// after [`take_back`](Self::take_back) (fast); from here on it must not touch the run.
-    pub(super) fn leave(&self, kind: Kind, next: &Baton) {
-        match kind {
-            Kind::Fast => self.exchange(next),
-            Kind::Futex => raw::futex_post(&next.ready),
-        }
+    /// Lets the kernel thread go on to its end, without the baton. Fast: it takes back what it lent.
+    pub(super) fn dismiss(&self, kind: Kind) {
+        raw::futex_post(match kind {
+            Kind::Fast => &self.returned,
+            Kind::Futex => &self.ready,
+        });
     }
 
-    /// Fast: lets the kernel thread of a thread that has left go on to its end.
-    pub(super) fn take_back(&self) {
-        raw::futex_post(&self.returned);
+    /// Gives the first thread of a run its turn, from outside.
+    pub(super) fn start(&self) {
+        raw::futex_post(&self.ready);
+    }
+
+    /// On the kernel thread of the first thread of a run. Fast: it is the runner and lends nothing, so others may come
+    /// back to it at any time.
+    pub(super) fn await_start(&self, kind: Kind) {
+        match kind {
+            Kind::Fast => raw::futex_await(&self.ready),
+            Kind::Futex => self.await_turn(),
+        }
     }
 
     fn exchange(&self, next: &Baton) {
@@ -187,14 +195,6 @@ impl Baton {
         // until we have left it. `next` does not run, so its context is complete: it was written by its own
         // exchange or, as `ready` shows, by `lend`.
         unsafe { labsim_exchange(self.context.get(), next.context.get()) }
-    }
-
-    /// The first thread of a run has its turn without being given it. Fast: its kernel thread is the runner and
-    /// lends nothing, so others may come back to it at any time.
-    pub(super) fn be_first(&self, kind: Kind) {
-        if kind == Kind::Fast {
-            self.ready.store(1, Ordering::Release);
-        }
     }
 
     fn await_turn(&self) {

@@ -315,11 +315,10 @@ fn refuse(message: &std::ffi::CStr) {
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn pthread_setname_np(thread: libc::pthread_t, name: *const c_char) -> c_int {
     if let Some(inside) = Inside::enter() {
-        let id = inside.runtime().pthreads.borrow().get(&thread).copied();
-        if let Some(id) = id {
+        if let Some(thread) = inside.runtime().by_handle(thread) {
             // SAFETY: the caller's C string.
             let name = unsafe { std::ffi::CStr::from_ptr(name) };
-            inside.scheduler().set_name(id, name.to_string_lossy().into_owned());
+            inside.scheduler().set_name(thread.id, name.to_string_lossy().into_owned());
             return 0;
         }
     }

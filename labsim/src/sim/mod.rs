@@ -2,6 +2,7 @@
 
 mod alloc;
 mod arena;
+mod carrier;
 mod clock;
 mod diagnosis;
 mod handover;
@@ -15,7 +16,6 @@ mod run;
 mod runtime;
 mod scheduler;
 mod scope;
-mod stacks;
 mod thread;
 mod trace;
 mod watchdog;

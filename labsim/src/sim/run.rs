@@ -29,13 +29,21 @@ where
     R: Send + 'static,
     F: FnOnce() -> R + Send + 'static,
 {
-    // One run at a time: runs share the allocator's region.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // One run at a time: runs share the allocator's region. Each clears up behind the one before it; a process that has
+    // but one run ends before that.
+    static EARLIER: Mutex<Option<&Runtime>> = Mutex::new(None);
+    let mut earlier = EARLIER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(earlier) = *earlier {
+        earlier.idle.borrow_mut().dismiss();
+    }
     install_panic_hook();
+    // SAFETY: no memory is passed. One thread of a run executes at a time, so none needs a heap of its own in libc, which
+    // would cost each new one a mapping.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
     alloc::set_limit(options.memory_max);
 
     let runtime = Runtime::new(options, choose(options.handover));
+    *earlier = Some(runtime);
     let returned = Arc::new(Mutex::new(None));
     let slot = Arc::clone(&returned);
     lifecycle::adopt_next(runtime);

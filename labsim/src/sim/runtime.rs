@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use super::carrier::Idle;
 use super::diagnosis;
 use super::handover::Kind;
 use super::policy::Points;
 use super::raw;
 use super::rng::Rng;
 use super::scheduler::{Nanos, NodeId, OUTSIDE, Scheduler, Stop, ThreadId, Waiting};
-use super::stacks::Stacks;
 use super::thread::Thread;
 use super::watchdog;
 use super::what_if::end_copy;
@@ -49,11 +49,7 @@ pub(crate) struct Runtime {
     pub(super) scheduler: RefCell<Scheduler>,
     pub(super) threads: RefCell<Vec<&'static Thread>>,
     pub(super) pthreads: RefCell<BTreeMap<libc::pthread_t, ThreadId>>,
-    pub(super) stacks: RefCell<Stacks>,
-    /// Ended, detached, and not yet joined by the runtime.
-    pub(super) to_reap: RefCell<Vec<libc::pthread_t>>,
-    /// A thread that has just left; whoever runs next lets its kernel thread go.
-    leaving: Cell<Option<&'static Thread>>,
+    pub(super) idle: RefCell<Idle>,
     /// Allocations left until the policy is asked; and how many there were to begin with.
     pub(super) countdown: Cell<u32>,
     gap: Cell<u32>,
@@ -72,8 +68,6 @@ pub(crate) struct Runtime {
     stuck_max: Nanos,
     /// In a copy of the run, and only there: where its answer is to go. See `what_if`.
     pub(super) copy_answers_to: Cell<Option<RawFd>>,
-    /// The first thread may begin.
-    pub(super) ready: AtomicU32,
     pub(crate) over: AtomicU32,
     /// For the watchdog: changes whenever a thread gives way; which thread runs; which kernel thread it is on.
     pub(super) progress: AtomicU64,
@@ -96,9 +90,7 @@ impl Runtime {
             scheduler: RefCell::new(scheduler),
             threads: RefCell::default(),
             pthreads: RefCell::default(),
-            stacks: RefCell::default(),
-            to_reap: RefCell::default(),
-            leaving: Cell::new(None),
+            idle: RefCell::default(),
             countdown: Cell::new(gap),
             gap: Cell::new(gap),
             random: RefCell::new(Rng::new(options.seed, 3)),
@@ -111,7 +103,6 @@ impl Runtime {
             ends_by_panic: Cell::new(false),
             stuck_max: options.stuck_max.as_nanos().try_into().unwrap_or(Nanos::MAX),
             copy_answers_to: Cell::new(None),
-            ready: AtomicU32::new(0),
             over: AtomicU32::new(0),
             progress: AtomicU64::new(0),
             running: AtomicU32::new(0),
@@ -268,7 +259,7 @@ impl Inside {
     fn switch(&self) {
         let next = self.next();
         if next.id != self.thread.id {
-            self.thread.baton.pass(self.runtime().kind, &next.baton);
+            self.thread.carrier.baton.pass(self.runtime().kind, &next.carrier.baton);
         }
         self.resumed();
     }
@@ -296,36 +287,28 @@ impl Inside {
     /// On the first thread of a run, which needs no hand-over to start.
     pub(super) fn first(&self) {
         self.runtime().runner.store(raw::thread_id(), Ordering::Relaxed);
-        self.thread.baton.be_first(self.runtime().kind);
         let next = self.scheduler().next();
         assert_eq!(next, Ok(self.thread.id), "the first thread is alone");
     }
 
-    /// After each resumption: lets go of a thread that left, and shows the stack if that is all that was asked.
+    /// After each resumption: shows the stack if that is all that was asked.
     pub(super) fn resumed(&self) {
         let runtime = self.runtime();
-        loop {
-            if let Some(left) = runtime.leaving.take() {
-                left.baton.take_back();
-            }
-            let Some(visitor) = runtime.visitor.get() else { return };
+        while let Some(visitor) = runtime.visitor.get() {
             self.show_stack();
-            self.thread.baton.pass(runtime.kind, &visitor.baton);
+            self.thread.carrier.baton.pass(runtime.kind, &visitor.carrier.baton);
         }
     }
 
-    /// The end of the thread: its closure has returned and its thread-local destructors have run.
+    /// The end of the thread: its closure has returned and its thread-local destructors have run. Returns when its
+    /// carrier has its turn again.
     pub(super) fn finish(self) {
-        let runtime = self.runtime();
         self.scheduler().finish(self.thread.id);
         let next = self.next();
-        // From here on the thread is outside: what little of libc still runs on it is not part of the run.
+        // From here on the carrier is outside.
         Thread::set_current(None);
-        if runtime.kind == Kind::Fast {
-            runtime.leaving.set(Some(self.thread));
-        }
-        self.thread.baton.leave(runtime.kind, &next.baton);
-        // The record stays inside: nobody asks it any more, and the baton is gone.
+        self.thread.carrier.baton.pass(self.runtime().kind, &next.carrier.baton);
+        // The record stays inside: nobody asks it any more.
         std::mem::forget(self);
     }
 
@@ -378,7 +361,7 @@ impl Inside {
             if id == self.thread.id {
                 self.show_stack();
             } else {
-                self.thread.baton.pass(runtime.kind, &runtime.thread(id).baton);
+                self.thread.carrier.baton.pass(runtime.kind, &runtime.thread(id).carrier.baton);
             }
         }
         runtime.visitor.set(None);

@@ -20,6 +20,9 @@ pub(crate) type Nanos = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ThreadId(pub(crate) u32);
 
+/// The thread that begins a run, and ends it.
+pub(crate) const FIRST: ThreadId = ThreadId(0);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeId(pub(crate) u32);
 
@@ -170,12 +173,6 @@ impl Scheduler {
         self.trace.event(u64::from(id.0));
         self.enqueue(id);
         id
-    }
-
-    /// Takes back the last [`spawn`](Self::spawn): the system had no thread to give.
-    pub(crate) fn unspawn(&mut self, id: ThreadId) {
-        self.runnable.retain(|other| *other != id);
-        self.slot(id).state = State::Finished;
     }
 
     /// The running thread waits. `clean` says that it stands where its node's crash or freeze may stop it: in

@@ -4,10 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
 
-use super::handover::Baton;
+use super::carrier::Carrier;
 use super::runtime::Runtime;
 use super::scheduler::ThreadId;
-use super::stacks::Stack;
 
 /// A thread-local destructor: function and argument.
 pub(super) type ExitCall = (unsafe extern "C" fn(*mut c_void), *mut c_void);
@@ -16,7 +15,7 @@ pub(super) type ExitCall = (unsafe extern "C" fn(*mut c_void), *mut c_void);
 pub(crate) struct Thread {
     pub(crate) id: ThreadId,
     pub(crate) runtime: &'static Runtime,
-    pub(super) baton: Baton,
+    pub(super) carrier: &'static Carrier,
     /// In the runtime: interposed calls go to the system, allocations to the system's heap.
     pub(super) inside: Cell<bool>,
     /// Depth of scopes in which the thread is neither preempted nor stopped.
@@ -30,10 +29,9 @@ pub(crate) struct Thread {
     /// Clock reads and yields since the thread last waited.
     pub(super) polls: Cell<u32>,
     pub(super) exit_calls: RefCell<Vec<ExitCall>>,
-    pub(super) stack: Cell<Option<Stack>>,
-    /// The kernel thread, where each thread has its own.
-    pub(super) kernel_id: Cell<i32>,
-    /// No one will join it, so the runtime does.
+    /// What its closure returned, for whoever joins it.
+    pub(super) result: Cell<*mut c_void>,
+    /// No one will join it.
     pub(super) detached: Cell<bool>,
 }
 
@@ -49,11 +47,11 @@ thread_local! {
 }
 
 impl Thread {
-    pub(super) fn new(id: ThreadId, runtime: &'static Runtime, stack: Option<Stack>) -> &'static Thread {
+    pub(super) fn new(id: ThreadId, runtime: &'static Runtime, carrier: &'static Carrier) -> &'static Thread {
         Box::leak(Box::new(Thread {
             id,
             runtime,
-            baton: Baton::default(),
+            carrier,
             inside: Cell::new(false),
             shield: Cell::new(0),
             quiet: Cell::new(0),
@@ -61,8 +59,7 @@ impl Thread {
             registering: Cell::new(false),
             polls: Cell::new(0),
             exit_calls: RefCell::new(Vec::new()),
-            stack: Cell::new(stack),
-            kernel_id: Cell::new(0),
+            result: Cell::new(ptr::null_mut()),
             detached: Cell::new(false),
         }))
     }

@@ -62,8 +62,8 @@ fn fork(inside: Inside, f: impl FnOnce() -> Vec<u8>) -> io::Result<Result<Vec<u8
 fn in_copy(inside: Inside, answer: OwnedFd, f: impl FnOnce() -> Vec<u8>) -> ! {
     let (runtime, thread) = (inside.runtime(), inside.thread);
     runtime.copy_answers_to.set(Some(answer.as_raw_fd()));
-    // Whoever was to join these has no kernel thread here, nor have they.
-    runtime.to_reap.borrow_mut().clear();
+    // Their kernel threads are not here.
+    runtime.idle.take();
     inside.scheduler().stop_all_but(thread.id);
     inside.scheduler().move_to(thread.id, OUTSIDE);
     for depth in [&thread.shield, &thread.quiet, &thread.visits] {
