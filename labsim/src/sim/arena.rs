@@ -20,6 +20,8 @@ const SMALL_CLASSES: usize = SMALL_MAX / 16;
 const LARGE_CLASSES: usize = (36 - 10) * 4;
 const ALIGNED_CLASSES: usize = 37;
 const CLASSES: usize = SMALL_CLASSES + LARGE_CLASSES + ALIGNED_CLASSES;
+/// Memory is asked for in pieces of this size: one call costs much less than a page fault for each page of it.
+const PIECE: usize = 128 << 10;
 /// Freed blocks from this size on give their memory back to the system.
 const RETURNED_MIN: usize = 4 << 20;
 
@@ -27,6 +29,8 @@ const RETURNED_MIN: usize = 4 << 20;
 pub(super) struct Arena {
     start: usize,
     next: usize,
+    /// Up to here the system has been asked for memory in advance.
+    backed: usize,
     end: usize,
     free: [*mut Free; CLASSES],
     in_use: usize,
@@ -76,6 +80,7 @@ impl Arena {
         Arena {
             start: 0,
             next: 0,
+            backed: 0,
             end: 0,
             free: [ptr::null_mut(); CLASSES],
             in_use: 0,
@@ -112,7 +117,22 @@ impl Arena {
             return Err(Full::Region);
         }
         self.next = block + size;
+        if self.next > self.backed {
+            self.back();
+        }
         Ok(block as *mut u8)
+    }
+
+    /// Has memory put behind the next piece, if `next` has but entered it: what is larger may never be touched. A system
+    /// that knows no such call does it page by page, as it would anyway.
+    #[cold]
+    fn back(&mut self) {
+        let piece = self.next & !(PIECE - 1);
+        if piece >= self.backed {
+            // SAFETY: changes nothing but which pages of the region have memory.
+            unsafe { libc::madvise(piece as *mut _, PIECE, libc::MADV_POPULATE_WRITE) };
+        }
+        self.backed = piece + PIECE;
     }
 
     fn map(&mut self) -> Result<(), Full> {
@@ -122,7 +142,7 @@ impl Arena {
             // SAFETY: NOREPLACE: the kernel refuses an address where something lies already.
             let got = unsafe { libc::mmap(BASE as *mut _, size, access, flags, -1, 0) } as usize;
             if got == BASE {
-                (self.start, self.next, self.end) = (BASE, BASE, BASE + size);
+                (self.start, self.next, self.backed, self.end) = (BASE, BASE, BASE, BASE + size);
                 return Ok(());
             }
         }

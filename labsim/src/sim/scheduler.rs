@@ -3,8 +3,7 @@
 //! No threads, no unsafe code, no clock of its own: the runtime tells it what the running thread did and asks
 //! who runs next. Every decision comes from the seed and from the order of these calls, nothing else.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::mem;
 
@@ -73,8 +72,10 @@ pub(crate) struct Slot {
     clean: bool,
     /// The wait that was last looked into: see [`Scheduler::suspects`].
     examined: u64,
-    /// Tells a timer of an earlier wait from the present one's.
+    /// Counts its waits.
     generation: u64,
+    /// By what it stands in `timers`, if its wait has a deadline.
+    timer: Option<(Nanos, u64)>,
     joiner: Option<ThreadId>,
 }
 
@@ -94,7 +95,9 @@ pub(crate) struct Scheduler {
     nodes: Vec<NodeSlot>,
     /// invariant: exactly the threads in state `Runnable`, less the running one.
     runnable: Vec<ThreadId>,
-    timers: BinaryHeap<Reverse<(Nanos, u64, ThreadId, u64)>>,
+    /// invariant: exactly the threads in state `Waiting` with a deadline; the one whose timer fires next is the last, and of
+    /// those that fire at one time the one that has waited longest. So short a list is faster than a heap or a tree.
+    timers: Vec<((Nanos, u64), ThreadId)>,
     timers_armed: u64,
     /// invariant: exactly the threads in state `Waiting` with a futex, in order of arrival; no empty queue.
     futexes: HashMap<usize, VecDeque<ThreadId>, AddressHash>,
@@ -121,7 +124,7 @@ impl Scheduler {
             threads: Vec::new(),
             nodes: vec![outside],
             runnable: Vec::new(),
-            timers: BinaryHeap::new(),
+            timers: Vec::new(),
             timers_armed: 0,
             futexes: HashMap::default(),
             spare_queues: Vec::new(),
@@ -167,6 +170,7 @@ impl Scheduler {
             clean: true,
             examined: 0,
             generation: 0,
+            timer: None,
             joiner: None,
         });
         self.policy.thread_started(&mut self.rng);
@@ -187,7 +191,6 @@ impl Scheduler {
         slot.since = now;
         slot.timed_out = false;
         slot.generation += 1;
-        let generation = slot.generation;
         if let Some((address, _)) = waiting.futex {
             let spare = &mut self.spare_queues;
             let queue = self.futexes.entry(address).or_insert_with(|| spare.pop().unwrap_or_default());
@@ -199,7 +202,10 @@ impl Scheduler {
         if let Some(deadline) = waiting.deadline {
             let late = deadline.saturating_add(self.policy.slack(&mut self.rng));
             self.timers_armed += 1;
-            self.timers.push(Reverse((late, self.timers_armed, me, generation)));
+            let timer = (late, self.timers_armed);
+            let at = self.timer_position(timer);
+            self.timers.insert(at, (timer, me));
+            self.slot(me).timer = Some(timer);
         }
     }
 
@@ -244,7 +250,7 @@ impl Scheduler {
     /// Who runs next. Moves the clock to the next timer if nobody can run before.
     pub(crate) fn next(&mut self) -> Result<ThreadId, Stop> {
         while self.runnable.is_empty() {
-            let Some(Reverse((when, ..))) = self.timers.peek() else { return Err(Stop::Deadlock) };
+            let Some(((when, _), _)) = self.timers.last() else { return Err(Stop::Deadlock) };
             self.advance_to(*when);
         }
         self.still += 1;
@@ -272,16 +278,12 @@ impl Scheduler {
 
     fn advance_to(&mut self, when: Nanos) {
         self.now = self.now.max(when);
-        while let Some(Reverse((at, _, id, generation))) = self.timers.peek().copied() {
+        while let Some(&((at, _), id)) = self.timers.last() {
             if at > self.now {
                 break;
             }
-            self.timers.pop();
-            let slot = self.thread(id);
-            if slot.generation == generation && matches!(slot.state, State::Waiting(_)) {
-                self.still = 0;
-                self.wake(id, true);
-            }
+            self.still = 0;
+            self.wake(id, true);
         }
     }
 
@@ -319,7 +321,7 @@ impl Scheduler {
         self.enqueue(id);
     }
 
-    /// Takes a waiting thread out of the queues it waits in. Its timer, if any, goes stale by itself.
+    /// Takes a waiting thread out of the queues it waits in.
     fn unlink(&mut self, id: ThreadId) {
         let State::Waiting(waiting) = self.thread(id).state else { return };
         if let Some((address, _)) = waiting.futex {
@@ -333,6 +335,14 @@ impl Scheduler {
         if let Some(target) = waiting.join {
             self.slot(target).joiner = None;
         }
+        if let Some(timer) = self.slot(id).timer.take() {
+            let at = self.timer_position(timer);
+            self.timers.remove(at);
+        }
+    }
+
+    fn timer_position(&self, timer: (Nanos, u64)) -> usize {
+        self.timers.partition_point(|(other, _)| *other > timer)
     }
 
     fn enqueue(&mut self, id: ThreadId) {
