@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants starter check check_starter fix bench
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants starter check check_starter fix bench bench_labs
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -47,3 +47,6 @@ fix: ## format, and let clippy mend what it can
 
 bench: ## figures as JSON lines: RPCs, commits and operations per second, encoding
 	$(CARGO) bench --quiet -p labcodec -p labrpc -p raft -p kvraft
+
+bench_labs: ## what the tests of 2A-2D cost in virtual time: CPU time, as JSON lines
+	labsim/benches/labs $(N)

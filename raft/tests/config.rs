@@ -8,6 +8,7 @@ mod elections;
 mod leaders;
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,11 +144,24 @@ impl Server {
     }
 }
 
+/// How long a message takes: what the network's default says, or so many milliseconds as a measurement asks for
+/// (`labsim/benches/labs`), so that labs with another idea of a network can be compared.
+fn latency() -> RangeInclusive<Duration> {
+    let asked = std::env::var("LABS_BENCH_LATENCY_MS").ok();
+    asked.map_or(NetworkOptions::default().latency, |range| {
+        let ends =
+            range.split_once('-').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+        let (low, high) = ends.expect("LABS_BENCH_LATENCY_MS takes two numbers with a hyphen: 1-10");
+        Duration::from_millis(low)..=Duration::from_millis(high)
+    })
+}
+
 impl Config {
     fn new(run: &Run, servers: usize, net: Net, snapshots: bool) -> Config {
         let network = Network::new(NetworkOptions {
             seed: run.seed(),
             clock: Cluster::<Server>::clock(),
+            latency: latency(),
             ..NetworkOptions::default()
         });
         network.set_faults(net.faults());
