@@ -59,7 +59,8 @@
 //! not use the crate.
 //!
 //! **Threads of control.** Each thread of a run is a real thread that the C library has set up, with its own stack
-//! and thread-locals. At most one executes; it holds the *baton*. Where it waits, sleeps, yields or ends - and,
+//! and thread-locals. When it has ended and was joined or detached, the next thread with a stack of that size gets its
+//! kernel thread and stack, and thread-locals made new. At most one executes; it holds the *baton*. Where it waits, sleeps, yields or ends - and,
 //! if the schedule says so, where it allocates, wakes another or starts one - the scheduler picks who is next.
 //! The thread that called [`run`] waits outside, and watches.
 //!
@@ -113,6 +114,8 @@
 //!   outside the run does not reach a thread inside.
 //! - `pthread_cancel`, `pthread_exit`, signals handled by the program, `fork` in a run, requeueing and
 //!   priority-inheriting futexes (none of which Rust's libraries use), and blocking C code are not simulated.
+//! - What a thread changes about its kernel thread (signal mask, priority, processors) and in the C library's own
+//!   thread-locals, the next one on the same kernel thread finds changed.
 //! - glibc's own locks are real. Rust code meets them in `dl_iterate_phdr`, where it is not preempted.
 //! - Elsewhere than on x86_64 Linux with a shared glibc, and under Miri and sanitizers, runs take real time, and
 //!   say so once.

@@ -169,6 +169,22 @@ fn every_thread_finds_new_thread_locals() {
     });
 }
 
+/// A debugger shows the names that the system knows.
+#[test]
+fn kernel_threads_bear_the_names_of_their_threads() {
+    if is_inner() {
+        return Test::new("kernel_threads_bear_the_names_of_their_threads").run(|_: Run| {
+            let names = ["one", "another"].map(|name| {
+                let comm = || std::fs::read_to_string("/proc/thread-self/comm").unwrap().trim().to_owned();
+                thread::Builder::new().name(name.into()).spawn(comm).unwrap().join().unwrap()
+            });
+            names.join("-and-")
+        });
+    }
+    let again = inner("kernel_threads_bear_the_names_of_their_threads", &[("LAB_HANDOVER", "futex")]);
+    assert!(again.passed && again.text.contains("ok; one-and-another;"), "{}", again.text);
+}
+
 /// What a run leaves behind in a process that has several: its first thread, which waits for ever, but none of the
 /// kernel threads that wait for another thread to carry.
 #[test]

@@ -8,6 +8,7 @@
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::handover::Kind;
 use super::raw::{self, real, with_errno};
 use super::runtime::Inside;
 use super::scheduler::{Nanos, Waiting};
@@ -308,21 +309,24 @@ fn refuse(message: &std::ffi::CStr) {
     unsafe { raw::syscall(libc::SYS_write, args) };
 }
 
-/// Remembers the name that the program gave the thread; libc would name the kernel thread that runs it.
+/// Remembers the name that the program gave the thread. Where each thread has a kernel thread of its own, that gets the
+/// name too, for debuggers; else libc would name the one that runs them all.
 ///
 /// # Safety
 /// As in libc.
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn pthread_setname_np(thread: libc::pthread_t, name: *const c_char) -> c_int {
+pub(super) unsafe extern "C" fn pthread_setname_np(pthread: libc::pthread_t, name: *const c_char) -> c_int {
     if let Some(inside) = Inside::enter() {
-        if let Some(thread) = inside.runtime().by_handle(thread) {
+        if let Some(thread) = inside.runtime().by_handle(pthread) {
             // SAFETY: the caller's C string.
             let name = unsafe { std::ffi::CStr::from_ptr(name) };
             inside.scheduler().set_name(thread.id, name.to_string_lossy().into_owned());
-            return 0;
+            if inside.runtime().kind == Kind::Fast {
+                return 0;
+            }
         }
     }
     let real = real!(pthread_setname_np: unsafe extern "C" fn(libc::pthread_t, *const c_char) -> c_int);
     // SAFETY: the caller's arguments, passed on.
-    unsafe { real(thread, name) }
+    unsafe { real(pthread, name) }
 }
