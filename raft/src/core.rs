@@ -1,8 +1,8 @@
 //! The state of one server, as figure 2 lists it, and the rules that concern all roles.
 //!
-//! [`Core`] is plain data: its methods, spread by topic over `election`, `replication`, `snapshot`,
-//! `apply` and `read_index`, are the paper's rules. They never block, send, save or read a clock. What they leave to be done
-//! they leave in the state: [`Unsaved`] says what must reach the disk before the mutex is released.
+//! [`Core`] is plain data: its methods, spread by topic over `election`, `replication`, `snapshot`, `apply` and
+//! `read_index`, are the paper's rules. They never block, send, save or read a clock. What they leave to be done they
+//! leave in the state: [`Unsaved`] says what must reach the disk before the mutex is released.
 
 use std::time::Instant;
 
