@@ -216,8 +216,14 @@ impl<N: Node> Cluster<N> {
         self.inner.run.check_on();
     }
 
+    /// From now on the test takes a living server's machine for lost, and lets nothing of it through: what the server
+    /// still says counts for nothing. [`crash_back_to`](Cluster::crash_back_to) must follow.
+    pub fn take_for_lost(&self, server: usize) {
+        self.inner.run.note(|events, at| events.crash(at, server));
+    }
+
     /// Kills a server, if it is alive, and lets it restart from `disk`: what it had saved at the moment when the
-    /// test took its machine for lost.
+    /// test [took its machine for lost](Cluster::take_for_lost).
     pub fn crash_back_to(&self, server: usize, disk: &Persister) {
         self.crash(server);
         self.inner.slots.lock()[server].disk = disk.fork();

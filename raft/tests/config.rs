@@ -318,6 +318,12 @@ impl Config {
         self.cluster.start(server);
     }
 
+    /// What a server has saved by now; from now on nothing that it says or saves counts, until it is crashed back to that.
+    pub(crate) fn take_for_lost(&self, server: usize) -> Persister {
+        self.cluster.take_for_lost(server);
+        self.cluster.disk(server).fork()
+    }
+
     /// Crashes a server that will restart from `disk`.
     pub(crate) fn crash_back_to(&self, server: usize, disk: &Persister) {
         self.disturb();

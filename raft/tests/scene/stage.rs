@@ -148,7 +148,7 @@ impl Stage {
             let Some(message) = inner.messages.get(&envelope.id) else { return Fate::Deliver };
             for trap in &mut inner.traps {
                 if trap.server == message.from && trap.pattern.matches(message, &mut trap.names.clone()) {
-                    trap.sprung = Some((message.id, self.cfg.disk(trap.server).fork()));
+                    trap.sprung = Some((message.id, self.cfg.take_for_lost(trap.server)));
                 }
             }
             let fits =
