@@ -159,7 +159,7 @@ use std::time::{Duration, Instant};
 
 pub use env::{KnobError, Knobs};
 pub use options::{Handover, Options, Schedule};
-pub use report::{Failure, PanicNote, Report, ThreadDump};
+pub use report::{Failure, NoAnswer, PanicNote, Report, ThreadDump};
 pub use sim::Alloc;
 pub use test::{Run, Test, name_of};
 
@@ -226,9 +226,8 @@ pub fn no_preempt<T>(f: impl FnOnce() -> T) -> T {
 /// virtual time pass; what it prints is lost. The run itself stands still and does not notice: its time, its
 /// schedule and its trace are what they would be without.
 ///
-/// `Some(Err)` says why there is no answer: a panic, a deadlock, the death of the copy, 20 s of real time.
 /// `None` outside a simulated run. Costs a `fork` of the process, about a millisecond and what `f` takes.
-pub fn what_if(f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, String>> {
+pub fn what_if(f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, NoAnswer>> {
     sim::what_if(f)
 }
 

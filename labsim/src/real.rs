@@ -5,7 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::time::Duration;
 
 use crate::options::Options;
-use crate::report::Report;
+use crate::report::{NoAnswer, Report};
 
 /// The system's allocator: there is no simulation here that could need another.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,7 +69,7 @@ pub(crate) fn trace_event(_value: u64) {}
 
 pub(crate) fn preemption_point() {}
 
-pub(crate) fn what_if(_f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, String>> {
+pub(crate) fn what_if(_f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, NoAnswer>> {
     None
 }
 

@@ -128,6 +128,24 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Why a copy of a run gave no answer: see [`what_if`](crate::what_if).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// A thread of the copy panicked: which, where, and what it said.
+    Panicked(String),
+    /// The copy ended as a run may end, in a deadlock for one: a [`Failure`] in words.
+    Failed(String),
+    /// There was no copy, it died, or it took 20 s of real time.
+    Died(String),
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (NoAnswer::Panicked(why) | NoAnswer::Failed(why) | NoAnswer::Died(why)) = self;
+        f.write_str(why)
+    }
+}
+
 /// One thread as a diagnosis shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThreadDump {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use labsim::node::Node;
-use labsim::{Options, Run, Test};
+use labsim::{NoAnswer, Options, Run, Test};
 use parking_lot::Mutex;
 
 #[global_allocator]
@@ -18,7 +18,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn ask(f: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, String> {
+fn ask(f: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, NoAnswer> {
     labsim::what_if(f).expect("in a run")
 }
 
@@ -131,10 +131,13 @@ fn a_thread_of_a_crashing_node_may_ask() {
 #[test]
 fn a_copy_that_fails_says_how() {
     Test::new("a_copy_that_fails_says_how").runs(2).run(|_: Run| {
-        let why = |answer: Result<Vec<u8>, String>| answer.unwrap_err();
-        let panicked = why(ask(|| panic!("no such disk")));
-        assert!(panicked.contains("no such disk") && panicked.contains("what_if.rs"), "{panicked}");
-        let elsewhere = why(ask(|| {
+        let panicked = |answer| match answer {
+            Err(NoAnswer::Panicked(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let own = panicked(ask(|| panic!("no such disk")));
+        assert!(own.contains("no such disk") && own.contains("what_if.rs"), "{own}");
+        let elsewhere = panicked(ask(|| {
             let _ = thread::spawn(|| panic!("in another thread")).join();
             thread::sleep(seconds(1));
             vec![]
@@ -142,16 +145,19 @@ fn a_copy_that_fails_says_how() {
         assert!(elsewhere.contains("in another thread"), "{elsewhere}");
         let locked = Mutex::new(());
         let held = locked.lock();
-        let deadlocked = why(ask(|| {
+        let deadlocked = ask(|| {
             drop(locked.lock());
             vec![]
-        }));
-        assert!(deadlocked.starts_with("deadlock"), "{deadlocked}");
+        });
+        assert!(
+            matches!(&deadlocked, Err(NoAnswer::Failed(why)) if why.starts_with("deadlock")),
+            "{deadlocked:?}"
+        );
         drop(held);
-        let died = why(ask(|| std::process::exit(3)));
-        assert!(died.starts_with("the copy died"), "{died}");
-        let nested = ask(|| why(ask(Vec::new)).into_bytes()).unwrap();
-        assert_eq!(String::from_utf8(nested).unwrap(), "this is a copy already");
+        let died = ask(|| std::process::exit(3));
+        assert!(matches!(&died, Err(NoAnswer::Died(why)) if why.starts_with("the copy died")), "{died:?}");
+        let nested = ask(|| ask(Vec::new).unwrap_err().to_string().into_bytes()).unwrap();
+        assert_eq!(String::from_utf8(nested).unwrap(), "a copy cannot be copied");
         String::new()
     });
 }

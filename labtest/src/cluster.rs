@@ -118,6 +118,20 @@ impl<N: Node> Cluster<N> {
         labrpc::Clock::new(move || start + (labsim::now() - at))
     }
 
+    pub(crate) fn run(&self) -> &Run {
+        &self.inner.run
+    }
+
+    /// How many servers there are, and the disk of one of them; `None` while somebody else looks.
+    pub(crate) fn try_disk(&self, server: usize) -> Option<(usize, Persister)> {
+        let slots = self.inner.slots.try_lock()?;
+        Some((slots.len(), slots[server].disk.clone()))
+    }
+
+    pub(crate) fn make(&self, seat: Seat) -> N {
+        (self.inner.make)(seat)
+    }
+
     /// How many servers there are, dead or alive.
     pub fn servers(&self) -> usize {
         self.inner.slots.lock().len()

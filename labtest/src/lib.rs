@@ -17,6 +17,7 @@
 //! | [`Station`] | a machine beside the servers, for a client of theirs |
 //! | [`Incarnation`] | the life of a server between two crashes; knows which threads are its own |
 //! | [`Applied`] | the record of what was applied, and its rules |
+//! | [`Shadow`] | a server started from its disk as it was when it promised something, to be asked whether it keeps its word |
 //! | [`events::Events`] | the stream of all that happened, message by message, which oracles watch: [`RULES`] |
 //! | [`Applier`] | the thread that takes a peer's apply messages and enters them into the record |
 //!
@@ -37,6 +38,7 @@ mod oracles;
 mod report;
 mod run;
 mod runner;
+mod shadow;
 mod snapshot;
 mod station;
 mod text;
@@ -58,6 +60,7 @@ pub use name::TestName;
 pub use oracles::{RULES, Rule};
 pub use run::{Run, Subject, Task};
 pub use runner::{objection, run, run_named, run_seeds};
+pub use shadow::{Question, Shadow};
 pub use snapshot::ServiceSnapshot;
 pub use station::Station;
 pub use text::{count, seconds, servers, show, thousands};

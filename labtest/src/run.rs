@@ -232,7 +232,13 @@ impl Run {
             let call = |hook: &Hook| hook(&promise);
             hooks.iter().for_each(call);
         }
-        let Some(message) = objection else { return };
+        if let Some(message) = objection {
+            self.object(message);
+        }
+    }
+
+    /// Fails the run because a rule was broken, from a thread that is no part of the test's text.
+    pub(crate) fn object(&self, message: String) {
         let at = self.elapsed();
         let failure = Failure { message, location: None, thread: None, server: None, at, backtrace: None };
         if let Some(later) = self.record(failure) {

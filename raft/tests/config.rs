@@ -19,7 +19,7 @@ use raft::{Persister, Raft, RaftClient, RaftService, State};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::wire;
+use crate::{shadow, wire};
 use elections::Elections;
 
 /// The time in which a cluster should elect a leader, several times over.
@@ -87,8 +87,16 @@ fn run<F>(servers: usize, net: Net, snapshots: bool, body: F)
 where
     F: Fn(&Config) + Send + Sync + 'static,
 {
-    labtest::run_named(TestName::of::<F>(), move |run| {
+    let name = TestName::of::<F>();
+    // Labs 2A and 2B come before persistence.
+    let persists = !["2A", "2B"].iter().any(|lab| name.short().ends_with(lab));
+    labtest::run_named(name, move |run| {
         let cfg = Config::new(run, servers, net, snapshots);
+        if persists {
+            // One promise of each run, early or late.
+            let sample = 1 << (run.seed() % 7);
+            cfg.cluster.hold_to_promises(move |nth| nth == sample, shadow::question);
+        }
         body(&cfg);
         cfg.check_no_needless_election();
     });
@@ -105,8 +113,8 @@ pub(crate) struct Config {
 
 /// A living server: the peer, and the service that takes what it applies.
 #[derive(Clone)]
-struct Server {
-    raft: Raft,
+pub(crate) struct Server {
+    pub(crate) raft: Raft,
     applier: Arc<Applier>,
 }
 
@@ -361,6 +369,11 @@ impl Config {
             Some((node, _)) => node.raft,
             None => self.fail(format!("the test asks for server {server}, which is crashed")),
         }
+    }
+
+    /// From now on every promise of a server is held against its disk. Not in real time.
+    pub(crate) fn check_every_promise(&self) {
+        self.cluster.hold_to_promises(|_| true, shadow::question);
     }
 
     /// A server's disk, until its next crash.

@@ -41,6 +41,39 @@ fn persist1_2C() {
     });
 }
 
+/// Each vote and each acknowledgement is on disk when the answer leaves: a server that is started from the disk as it
+/// is at that instant keeps them. (In real time only what a crash shows by chance.)
+///
+/// "Updated on stable storage before responding to RPCs" (figure 2, persistent state).
+#[test]
+fn promises_on_disk_2C() {
+    raft_test(3, Net::Reliable, |cfg| {
+        cfg.check_every_promise();
+        cfg.one_retry(11, 3);
+        cfg.one_retry(12, 3);
+
+        cfg.phase("two more elections, with entries to catch up on");
+        for round in 0..2 {
+            let leader = cfg.check_one_leader();
+            cfg.disconnect(leader);
+            cfg.one_retry(20 + round, 2);
+            cfg.connect(leader);
+            cfg.one_retry(30 + round, 3);
+        }
+
+        cfg.phase("elections that nobody wins: each server alone, then all together");
+        cfg.all().for_each(|server| cfg.disconnect(server));
+        cfg.sleep(2 * ELECTION);
+        cfg.all().for_each(|server| cfg.connect(server));
+        cfg.one_retry(40, 3);
+
+        cfg.phase("restart all servers");
+        cfg.all().for_each(|server| cfg.restart(server));
+        cfg.all().for_each(|server| cfg.connect(server));
+        cfg.one_retry(50, 3);
+    });
+}
+
 /// Majorities that overlap in one server only: what was committed is known to that one after its restart.
 #[test]
 fn persist2_2C() {

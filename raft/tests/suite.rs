@@ -21,4 +21,5 @@ mod lab_2d;
 mod misuse;
 mod scenarios;
 mod scene;
+mod shadow;
 mod wire;

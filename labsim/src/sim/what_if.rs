@@ -12,24 +12,27 @@ use std::time::{Duration, Instant};
 use super::run::{ended, last_panic};
 use super::runtime::{Ending, Inside, Runtime};
 use super::scheduler::OUTSIDE;
+use crate::report::{Failure, NoAnswer};
 
 /// Real time that a copy has to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The first byte of what a copy sends: an answer, or why there is none.
 const ANSWER: u8 = 1;
-const FAILURE: u8 = 2;
+const PANICKED: u8 = 2;
+const FAILED: u8 = 3;
 
 /// See [`crate::what_if`]; `None` outside a run.
-pub(crate) fn what_if(f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, String>> {
+pub(crate) fn what_if(f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, NoAnswer>> {
     let inside = Inside::enter()?;
     if inside.runtime().copy_answers_to.get().is_some() {
-        return Some(Err("this is a copy already".into()));
+        return Some(Err(NoAnswer::Died("a copy cannot be copied".into())));
     }
-    Some(fork(inside, f).unwrap_or_else(|error| Err(format!("the process cannot be copied: {error}"))))
+    let no_copy = |error| Err(NoAnswer::Died(format!("the process cannot be copied: {error}")));
+    Some(fork(inside, f).unwrap_or_else(no_copy))
 }
 
-fn fork(inside: Inside, f: impl FnOnce() -> Vec<u8>) -> io::Result<Result<Vec<u8>, String>> {
+fn fork(inside: Inside, f: impl FnOnce() -> Vec<u8>) -> io::Result<Result<Vec<u8>, NoAnswer>> {
     let (answer, answer_of_copy) = pipe()?;
     // SAFETY: libc's own fork puts its locks in order for the child. No thread of the run stands inside libc
     // while another runs, so nothing else of libc's is half done. The child's stack and FS base are copies of
@@ -51,8 +54,12 @@ fn fork(inside: Inside, f: impl FnOnce() -> Vec<u8>) -> io::Result<Result<Vec<u8
             }
             Ok(match bytes?.split_first() {
                 Some((&ANSWER, answer)) => Ok(answer.to_vec()),
-                Some((&FAILURE, why)) => Err(String::from_utf8_lossy(why).into_owned()),
-                _ => Err(format!("the copy died, or gave no answer within {PATIENCE:?} of real time")),
+                Some((&PANICKED, why)) => Err(NoAnswer::Panicked(text(why))),
+                Some((&FAILED, why)) => Err(NoAnswer::Failed(text(why))),
+                _ => {
+                    let why = format!("the copy died, or gave no answer within {PATIENCE:?} of real time");
+                    Err(NoAnswer::Died(why))
+                }
             })
         }
     }
@@ -74,16 +81,23 @@ fn in_copy(inside: Inside, answer: OwnedFd, f: impl FnOnce() -> Vec<u8>) -> ! {
     let answered = panic::catch_unwind(AssertUnwindSafe(f));
     match answered {
         Ok(bytes) => answer_and_exit(answer.as_raw_fd(), ANSWER, &bytes),
-        Err(_) => answer_and_exit(answer.as_raw_fd(), FAILURE, last_panic(runtime).to_string().as_bytes()),
+        Err(_) => answer_and_exit(answer.as_raw_fd(), PANICKED, last_panic(runtime).to_string().as_bytes()),
     }
 }
 
 /// The end of a copy whose run ended before there was an answer. Returns if the run is no copy.
 pub(super) fn end_copy(runtime: &Runtime, ending: Ending) -> Ending {
     if let Some(fd) = runtime.copy_answers_to.get() {
-        answer_and_exit(fd, FAILURE, ended(runtime, ending).to_string().as_bytes());
+        match ended(runtime, ending) {
+            Failure::Panicked(note) => answer_and_exit(fd, PANICKED, note.to_string().as_bytes()),
+            failure => answer_and_exit(fd, FAILED, failure.to_string().as_bytes()),
+        }
     }
     ending
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// What a copy prints, nobody asked for.

@@ -1,11 +1,11 @@
 //! [`Events`]: numbers what happens, keeps the last of it, and shows each event to the oracles.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use labrpc::{AnyMessage, Kind};
+use labrpc::{AnyMessage, CallId, Kind};
 
 use super::flights::{Flights, Known};
 use super::{Content, Event, Life, Number, Party, Passage, What};
@@ -49,6 +49,8 @@ struct Server {
 pub struct Promise {
     /// Who promises.
     pub life: Life,
+    /// By the answer to which call.
+    pub call: CallId,
     /// What.
     pub what: Promised,
 }
@@ -81,6 +83,20 @@ pub enum Promised {
         /// The term of the entry there.
         entry_term: u64,
     },
+}
+
+impl fmt::Display for Promised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Promised::Vote { term, candidate } => write!(f, "voted for server {candidate} in term {term}"),
+            Promised::Entries { term, index, entry_term } => {
+                write!(f, "acknowledged, in term {term}, the log up to index {index} (of term {entry_term})")
+            }
+            Promised::Snapshot { term, index, .. } => {
+                write!(f, "acknowledged, in term {term}, the snapshot up to index {index}")
+            }
+        }
+    }
 }
 
 /// What recording an event leads to, outside of the stream's lock.
@@ -258,6 +274,7 @@ fn entries_in(event: &Event) -> usize {
 
 /// What a server promises with an answer that leaves it.
 fn promise_of(event: &Event) -> Option<Promise> {
+    let What::Message(passage) = &event.what else { return None };
     let answer = event.answer().filter(|answer| answer.sender_lives)?;
     let what = match (answer.request, answer.reply) {
         (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted && asked.plain => {
@@ -277,7 +294,7 @@ fn promise_of(event: &Event) -> Option<Promise> {
         }
         _ => return None,
     };
-    Some(Promise { life: answer.from, what })
+    Some(Promise { life: answer.from, call: passage.call, what })
 }
 
 #[cfg(test)]

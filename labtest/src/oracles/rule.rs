@@ -47,8 +47,9 @@ impl fmt::Display for Objection {
 }
 
 /// All rules that an objection can name.
-pub const RULES: [&Rule; 15] = [
+pub const RULES: [&Rule; 16] = [
     &super::one_vote::RULE,
+    &crate::shadow::RULE,
     &super::terms::RULE,
     &super::stale_term::RULE,
     &super::one_leader::RULE,
