@@ -106,6 +106,11 @@ impl<'a> Bench<'a> {
         let lock = File::create(out.join("lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| io::Error::other(format!("another run is at work in {}", out.display())))?;
+        // Of a run that was ended in the midst of things.
+        fs::remove_dir_all(out.join("binaries")).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
         let mut solution = Tree::of_workspace(&root)?;
         solution.files.retain(|name, _| !name.starts_with("mutants/"));
         let page = |name: &String| Some(name.strip_prefix("docs/rules/")?.strip_suffix(".md")?.to_owned());
@@ -269,8 +274,9 @@ impl<'a> Bench<'a> {
             };
             // Out of the way of the next build. Moved and not copied: a file that was just written cannot be run as
             // long as another process, started in that moment, still has it open.
-            let own = self.out.join("binaries").join(format!("{}-{}", work.name, package.name()));
-            fs::create_dir_all(self.out.join("binaries"))?;
+            let binaries = self.out.join("binaries");
+            fs::create_dir_all(&binaries)?;
+            let own = binaries.join(format!("{}-{}", work.name, package.name()));
             fs::rename(binary, &own)?;
             suites.push(Suite::open(own, package, scratch.directory())?);
         }
