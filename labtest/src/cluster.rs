@@ -243,6 +243,12 @@ impl<N: Node> Cluster<N> {
         self.inner.slots.lock()[server].disk = disk.fork();
     }
 
+    /// The client with which one server calls another, if it is alive.
+    pub fn client(&self, from: usize, to: usize) -> Option<Client> {
+        let slots = self.inner.slots.lock();
+        slots[from].life.as_ref().map(|life| life.peers[to].clone())
+    }
+
     /// Lets a server's clock run fast by so many parts per million, slow if negative (to a tenth of the speed at
     /// most), over its restarts too. In real time this does nothing.
     pub fn set_drift(&self, server: usize, ppm: i64) {

@@ -52,8 +52,12 @@ pub use files::write_report;
 pub use incarnation::Incarnation;
 /// The allocator that a suite installs, so that in virtual time addresses are the same in each run of a seed.
 pub use labsim::Alloc;
+/// Whether the calling thread lives in virtual time.
+pub use labsim::is_simulated;
 /// For what holds a lock of the test on a thread of a server: it is not stopped in the midst of that.
 pub use labsim::no_preempt;
+/// The time since the start of the run, by its own clock and not by that of a server.
+pub use labsim::now;
 /// For what only observes a run, such as recorders: the run does not notice.
 pub use labsim::observe;
 pub use name::TestName;

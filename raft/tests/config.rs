@@ -339,6 +339,42 @@ impl Config {
         self.cluster.crash_back_to(server, disk);
     }
 
+    /// Stops a server's threads until [`thaw`](Config::thaw). It must not be asked anything meanwhile.
+    pub(crate) fn freeze(&self, server: usize) {
+        self.disturb();
+        log::info!("freezes server {server}");
+        self.cluster.freeze(server);
+    }
+
+    pub(crate) fn thaw(&self, server: usize) {
+        log::info!("thaws server {server}");
+        self.cluster.thaw(server);
+    }
+
+    /// Gives the links between two living servers, both ways, faults of their own.
+    pub(crate) fn set_link(&self, one: usize, other: usize, faults: &Faults) {
+        self.disturb();
+        for (from, to) in [(one, other), (other, one)] {
+            if let Some(client) = self.cluster.client(from, to) {
+                self.network().set_link_faults(&client, Some(faults.clone()));
+            }
+        }
+    }
+
+    /// Sets faults that [`Net`] has no name for.
+    pub(crate) fn set_faults(&self, faults: Faults) {
+        self.disturb();
+        self.network().set_faults(faults);
+    }
+
+    /// Whether time is virtual. If not, says that the test is skipped, and `why`.
+    pub(crate) fn needs_virtual_time(&self, why: &str) -> bool {
+        if !labtest::is_simulated() {
+            self.warn(format!("skipped in real time: {why}"));
+        }
+        labtest::is_simulated()
+    }
+
     /// Lets a server's clock run fast, or slow; over its restarts too.
     pub(crate) fn set_drift(&self, server: usize, ppm: i64) {
         self.cluster.set_drift(server, ppm);
@@ -388,6 +424,11 @@ impl Config {
     /// RPCs received by all servers.
     pub(crate) fn rpcs(&self) -> u64 {
         self.all().map(|server| self.network().counts(&Cluster::<Server>::name(server)).delivered).sum()
+    }
+
+    /// RPCs made by all servers, whether they arrived or not.
+    pub(crate) fn calls(&self) -> u64 {
+        self.network().total().calls
     }
 
     /// Bytes of all requests sent and replies received.

@@ -7,6 +7,7 @@ scenarios! {
     acknowledged_kept_2C
     candidate_follows_2A
     commit_bound_2B
+    denied_candidate_2A
     earlier_answer_2B
     earlier_reign_2B
     figure8_2C
@@ -23,6 +24,7 @@ scenarios! {
     old_snapshot_2D
     old_term_entry_2B
     older_log_2B
+    one_way_2A
     own_entry_kept_2C
     second_vote_2A
     shorter_log_2B

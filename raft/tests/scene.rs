@@ -31,6 +31,7 @@
 //! | `sleep 300ms` | lets time pass |
 //! | `never` MESSAGE | from now on, such a message is wrong |
 //! | `expect` FACT | the fact must hold now: `leads A in T`, `not leads A`, `follows A`, `nowhere x`, `applied x by N`, `not applied x by A` |
+//! | `must leader L [in T]` | as `leader`, but within 5 s |
 //! | `must` FACT or MESSAGE | the fact must come to hold within 5 s |
 //!
 //! A MESSAGE is described in [`pattern`](crate::scene::pattern).
@@ -85,6 +86,7 @@ enum Statement {
     Sleep(Duration),
     Never(Pattern),
     Expect(Fact),
+    MustLeader { leader: String, term: Option<String> },
     MustFact(Fact),
     MustMessage(Pattern),
 }
@@ -149,6 +151,7 @@ impl Scenario {
                 line.statement,
                 Statement::Never(_)
                     | Statement::Expect(_)
+                    | Statement::MustLeader { .. }
                     | Statement::MustFact(_)
                     | Statement::MustMessage(_)
             );
@@ -225,6 +228,12 @@ impl Statement {
             }
             ["never", of @ ..] => Ok(Statement::Never(Pattern::parse(of)?)),
             ["expect", what, of @ ..] => Ok(Statement::Expect(Fact::parse(what, of)?)),
+            ["must", "leader", leader] => {
+                Ok(Statement::MustLeader { leader: leader.to_string(), term: None })
+            }
+            ["must", "leader", leader, "in", term] => {
+                Ok(Statement::MustLeader { leader: leader.to_string(), term: Some(term.to_string()) })
+            }
             ["must", of @ ..] if of.contains(&"->") => Ok(Statement::MustMessage(Pattern::parse(of)?)),
             ["must", what, of @ ..] => Ok(Statement::MustFact(Fact::parse(what, of)?)),
             _ => Err(format!(
@@ -348,16 +357,8 @@ impl<'a> Scene<'a> {
         let cfg = self.cfg;
         match &line.statement {
             Statement::Leader { leader, term, others } => {
-                let servers = &self.names.servers;
-                let wanted = |server: usize| match servers.get(leader) {
-                    Some(&known) => server == known,
-                    None => !servers.values().any(|&other| other == server),
-                };
-                let (server, its) = cfg.wait_for_leader(PATIENCE, wanted).ok_or("no leader")?;
-                self.names.servers.insert(leader.clone(), server);
-                if let Some(term) = term {
-                    self.names.terms.insert(term.clone(), its);
-                }
+                let found = self.leader(leader, PATIENCE).ok_or("no leader")?;
+                self.know_leader(leader, term, found);
                 for name in others {
                     let free: Vec<usize> =
                         cfg.all().filter(|it| !self.names.servers.values().any(|s| s == it)).collect();
@@ -453,6 +454,10 @@ impl<'a> Scene<'a> {
                     cfg.fail(self.objection(line));
                 }
             }
+            Statement::MustLeader { leader, term } => match self.leader(leader, MUST_LIMIT) {
+                Some(found) => self.know_leader(leader, term, found),
+                None => cfg.fail(self.objection(line)),
+            },
             Statement::MustFact(fact) => {
                 if cfg.wait_until_asked(MUST_LIMIT, || self.holds(fact).then_some(())).is_none() {
                     cfg.fail(self.objection(line));
@@ -467,6 +472,22 @@ impl<'a> Scene<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the server of this name leads, or if it means none yet, one that no other name means.
+    fn leader(&self, name: &str, limit: Duration) -> Option<(usize, u64)> {
+        let servers = &self.names.servers;
+        self.cfg.wait_for_leader(limit, |server| match servers.get(name) {
+            Some(&known) => server == known,
+            None => !servers.values().any(|&other| other == server),
+        })
+    }
+
+    fn know_leader(&mut self, name: &str, term: &Option<String>, (server, its): (usize, u64)) {
+        self.names.servers.insert(name.to_string(), server);
+        if let Some(term) = term {
+            self.names.terms.insert(term.clone(), its);
+        }
     }
 
     /// As it is given to `start`: no two attempts have a command in common.

@@ -19,6 +19,7 @@ mod lab_2b;
 mod lab_2c;
 mod lab_2d;
 mod misuse;
+mod real_cluster;
 mod scenarios;
 mod scene;
 mod shadow;

@@ -1,6 +1,8 @@
 //! A message as scenarios speak of it: what it says, by the names of figures 2 and 13, whatever else a solution
 //! adds to it.
 
+use std::time::Duration;
+
 use labrpc::{CallId, Envelope, MessageId};
 use raft::{
     AppendEntriesArgs, AppendEntriesReply, InstallSnapshotArgs, InstallSnapshotReply, RequestVoteArgs,
@@ -67,6 +69,8 @@ pub(crate) struct Message {
     /// The vote is granted; the append is a success.
     pub(crate) yes: bool,
     pub(crate) place: Place,
+    /// When it was sent, by the run's clock.
+    pub(crate) at: Duration,
 }
 
 impl Message {
@@ -93,6 +97,7 @@ impl Message {
             commit: 0,
             yes: false,
             place: Place::Sent,
+            at: Duration::ZERO,
         };
         let decoded = envelope.message()?;
         if let Some(args) = decoded.downcast_ref::<RequestVoteArgs>() {

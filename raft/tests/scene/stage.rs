@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use raft::Persister;
 
 use crate::config::Config;
-use crate::scene::message::{Message, Place};
+use crate::scene::message::{Kind, Message, Place};
 use crate::scene::pattern::{Names, Pattern};
 
 /// The control of a cluster's network. Clones are handles to the same one.
@@ -126,6 +126,37 @@ impl Stage {
         held.into_iter().filter(|&id| self.cfg.network().release(id)).count()
     }
 
+    /// Drops all messages of these kinds from now on, of which the senders learn.
+    pub(crate) fn drop_all(&self, kinds: &[Kind]) {
+        for (name, _) in Kind::NAMES.iter().filter(|(_, kind)| kinds.contains(kind)) {
+            let pattern = Pattern::parse(&[name, "*", "->", "*"]).expect("it is one");
+            self.rule(pattern, &Names::default(), Fate::Drop(Notice::AtOnce));
+        }
+    }
+
+    /// How many messages of a kind have arrived.
+    pub(crate) fn delivered(&self, kind: Kind) -> usize {
+        let arrived = |message: &&Message| message.kind == kind && message.place == Place::Delivered;
+        self.with(|inner| inner.messages.values().filter(arrived).count())
+    }
+
+    /// A server that granted its vote and asked for votes itself less than `patience` later: the server, whom it voted for,
+    /// and how much later.
+    pub(crate) fn candidacy_after_vote(&self, patience: Duration) -> Option<(usize, usize, Duration)> {
+        self.with(|inner| {
+            let messages: Vec<&Message> = inner.messages.values().collect();
+            messages.iter().enumerate().find_map(|(at, granted)| {
+                let votes = granted.kind == Kind::VoteReply && granted.yes;
+                let stands = |it: &&&Message| {
+                    it.kind == Kind::Vote && it.from == granted.from && it.term > granted.asked_in
+                };
+                let later = messages[at + 1..].iter().filter(|_| votes).find(stands)?;
+                let after = later.at.checked_sub(granted.at)?;
+                (after < patience).then_some((granted.from, granted.to, after))
+            })
+        })
+    }
+
     /// What is wrong, if something that must not happen has.
     pub(crate) fn objection(&self) -> Option<String> {
         self.with(|inner| inner.objection.clone())
@@ -160,8 +191,9 @@ impl Stage {
 
 impl Inner {
     /// Enters a message that a server sends, whether or not there is a way for it.
-    fn enter(&mut self, envelope: &Envelope<'_>) {
+    fn enter(&mut self, envelope: &Envelope<'_>, now: Duration) {
         let Some(message) = Message::read(envelope, |call| self.requests.get(&call)) else { return };
+        let message = Message { at: now, ..message };
         if envelope.kind == labrpc::Kind::Request {
             self.requests.insert(message.call, message.clone());
         }
@@ -176,10 +208,10 @@ impl Inner {
 
 impl Observer for Stage {
     fn observe(&self, event: &Event<'_>) {
-        let id = event.envelope.id;
+        let (id, now) = (event.envelope.id, labtest::now());
         self.with(|inner| {
             let place = match event.step {
-                Step::Sent => return inner.enter(&event.envelope),
+                Step::Sent => return inner.enter(&event.envelope, now),
                 Step::Duplicated { of } => {
                     if let Some(copy) = inner.messages.get(&of).cloned() {
                         inner.messages.insert(id, Message { id, place: Place::Sent, ..copy });
