@@ -41,8 +41,8 @@ pub enum Reads {
 #[derive(Default)]
 struct State {
     machine: StateMachine,
-    /// The index of the last message applied; 0 if there was none since the start, even if there was a snapshot on disk:
-    /// an index that Raft lets us read at is beyond that.
+    /// The index of the last message applied; 0 if there was none since the start, even if there was a snapshot on
+    /// disk: an index that Raft lets us read at is beyond that.
     applied: u64,
     waiters: Waiters,
     /// The server has ended: nothing more will be applied, and nobody gets an answer.
@@ -54,8 +54,8 @@ impl KvServer {
     /// passes `max_raft_state` bytes, the server makes a snapshot; without a limit it never does.
     ///
     /// # Panics
-    /// If `servers` is empty or has no position `me`, and if what is on disk cannot be read: a server that does not know
-    /// what it has executed must not run.
+    /// If `servers` is empty or has no position `me`, and if what is on disk cannot be read: a server that does not
+    /// know what it has executed must not run.
     pub fn new(
         servers: Vec<RaftClient>,
         me: usize,
@@ -109,8 +109,8 @@ impl KvServer {
         state.waiters.clear();
     }
 
-    /// Has the request executed by way of the log, and blocks until it has been. `None` if this server does not lead, or
-    /// no longer: then it is not known whether it was, or will be.
+    /// Has the request executed by way of the log, and blocks until it has been. `None` if this server does not lead,
+    /// or no longer: then it is not known whether it was, or will be.
     fn agree_on(&self, request: &Request) -> Option<String> {
         let command = labcodec::encode(request).expect("what came as a message can be one");
         let answer = {
@@ -125,7 +125,7 @@ impl KvServer {
         wait(answer)
     }
 
-    /// Blocks until Raft has named the index to read at, and this server has applied it. Returns the value of `key` then.
+    /// Blocks until Raft has named the index to read at and this server has applied it; returns the value of `key` then.
     fn read_at(&self, index: oneshot::Receiver<u64>, key: &str) -> Option<String> {
         let index = wait(index)?;
         let applied = {

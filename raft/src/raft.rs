@@ -164,9 +164,9 @@ impl Raft {
     }
 
     /// Asks for an index such that a service which has applied it may answer a read from its own state, as if the
-    /// read had been a command of the log now (thesis, section 6.4). The answer takes a round of messages to a majority,
-    /// which all that ask meanwhile share; its channel ends without one if this server ceases to lead first, or is
-    /// killed. Returns at once.
+    /// read had been a command of the log now (thesis, section 6.4). The answer takes a round of messages to a
+    /// majority, which all that ask meanwhile share; its channel ends without one if this server ceases to lead
+    /// first, or is killed. Returns at once.
     ///
     /// # Errors
     /// See [`ReadIndexError`]. A read that gets one can be a command of the log, or ask another server.
