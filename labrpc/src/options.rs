@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,11 +35,11 @@ pub struct NetworkOptions {
 
 /// See [`NetworkOptions::clock`].
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
+pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync + UnwindSafe + RefUnwindSafe>);
 
 impl Clock {
     /// A clock that `now` reads, on whichever thread it is called.
-    pub fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Clock {
+    pub fn new(now: impl Fn() -> Instant + Send + Sync + UnwindSafe + RefUnwindSafe + 'static) -> Clock {
         Clock(Arc::new(now))
     }
 

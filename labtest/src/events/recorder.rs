@@ -433,7 +433,8 @@ mod tests {
         events.hook(Arc::new(|_| ()));
         let (promise, hooks) = vote(&mut events, 1, "server 0", "server 1").promise.expect("a promise");
         let what = Promised::Vote { term: 5, candidate: 0 };
-        assert_eq!((promise, hooks.len()), (Promise { life: Life { server: 1, incarnation: 0 }, what }, 1));
+        let life = Life { server: 1, incarnation: 0 };
+        assert_eq!((promise, hooks.len()), (Promise { life, call: CallId(1), what }, 1));
         step(&mut events, 2, Kind::Request, "server 0", "server 1", Step::Sent);
         step(&mut events, 2, Kind::Request, "server 0", "server 1", Step::Delivered);
         events.crash(Duration::ZERO, 1);
