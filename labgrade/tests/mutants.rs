@@ -99,7 +99,7 @@ fn the_matrix_is_measured_kept_and_judged() {
     let last = "killed 1 of 1 safety mutants; accused 0 of 1 correct variants\n";
     assert_eq!((code, out.as_str()), (Some(0), last), "{err}");
     assert!(err.contains("killed    1-late: seed 5, ") && err.contains("lab::holds_2A: holding"), "{err}");
-    assert!(err.contains("silent    3-same: 100 seeds of 2A"), "{err}");
+    assert!(err.contains("silent    3-same: 20 seeds of 2A"), "{err}");
     let json = fs::read_to_string(root.join("target/mutants/matrix.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let kill = &json["mutants"][0]["result"]["done"]["labs"][0]["kills"][0];

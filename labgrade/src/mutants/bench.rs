@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 
 use super::Args;
-use super::catalogue::{Mutant, Variant};
+use super::catalogue::{Kind, Mutant, Variant};
 use super::matrix::{CorrectRow, Matrix, MutantRow, Tried, VERSION};
 use super::trial::{self, CorrectTrial, MutantTrial, Pursuit, Runnable};
 use crate::builder::{BuildError, build_suite, cargo};
@@ -208,7 +208,8 @@ impl<'a> Bench<'a> {
     fn matrix(&self, works: &[Work], found: Vec<Option<Found>>) -> io::Result<Matrix> {
         let mut matrix = Matrix {
             version: VERSION,
-            pursuit: self.pursuit(),
+            pursuit: self.pursuit(Kind::Safety),
+            others: self.args.others,
             without: self.args.without.clone(),
             compiler: self.compiler.clone(),
             mutants: Vec::new(),
@@ -301,7 +302,8 @@ impl<'a> Bench<'a> {
     fn run(&self, work: &Work, build_s: f64, runnable: &Runnable) -> io::Result<Found> {
         Ok(match &work.mutant {
             Some(mutant) => {
-                let trial = trial::pursue(runnable, &mutant.header.labs, self.pursuit())?;
+                let pursuit = self.pursuit(mutant.header.kind);
+                let trial = trial::pursue(runnable, &mutant.header.labs, pursuit)?;
                 Found::Mutant(Tried::Done { build_s, trial })
             }
             None => {
@@ -311,9 +313,13 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn pursuit(&self) -> Pursuit {
+    /// How far a mutant of a kind is pursued. One that breaks no rule for good may outlast any number of seeds, and they
+    /// cost most where nothing is found.
+    fn pursuit(&self, kind: Kind) -> Pursuit {
         let Args { first_seed, above, every_test, .. } = *self.args;
-        Pursuit { first_seed, seeds: self.args.seeds.unwrap_or(100), above, every_test }
+        let seeds = self.args.seeds.unwrap_or(100);
+        let seeds = if kind == Kind::Safety { seeds } else { seeds.min(self.args.others) };
+        Pursuit { first_seed, seeds, above, every_test }
     }
 
     /// How many seeds a correct solution gets.
@@ -327,7 +333,7 @@ impl<'a> Bench<'a> {
         // What no test depends on.
         tree.files.retain(|name, _| !name.starts_with("labgrade/") && !name.ends_with(".md"));
         let how = match &work.mutant {
-            Some(mutant) => format!("{:?} {:?}", self.pursuit(), mutant.header.labs),
+            Some(mutant) => format!("{:?} {:?}", self.pursuit(mutant.header.kind), mutant.header.labs),
             None => self.args.first_seed.to_string(),
         };
         let how =

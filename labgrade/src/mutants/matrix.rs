@@ -16,7 +16,10 @@ pub(crate) const VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Matrix {
     pub(crate) version: u32,
+    /// Of safety mutants.
     pub(crate) pursuit: Pursuit,
+    /// The seeds that other mutants get at most.
+    pub(crate) others: u32,
     /// The rule that was switched off, if one was.
     pub(crate) without: Option<String>,
     /// As `rustc --version` says.
@@ -234,13 +237,14 @@ impl Matrix {
         )?;
         writeln!(out, "**{}**\n", self.summary())?;
         self.write_figures(out)?;
-        let Pursuit { first_seed, seeds, above, .. } = self.pursuit;
+        let (Pursuit { first_seed, seeds, above, .. }, others) = (self.pursuit, self.others);
         writeln!(
             out,
             "Every mutant is tried with the suite of its own lab, the first of its labs, with up to {seeds} seeds from \
              {first_seed} on: all tests with one seed, then with one more, two more, four more, until a test objects. \
              *Seeds* is how many that took, *CPU s* the user and system time of the suite until then. The other labs \
-             that are to kill it get as many; labs above those get {above}. *Original suites*: which tests object in \
+             that are to kill it get as many; labs above those get {above}. Mutants that are no safety bugs get at most \
+             {others}. *Original suites*: which tests object in \
              the spring 2023 edition of these labs, in how many runs (`mutants/classic.tsv`).\n"
         )?;
         if let Some(rule) = &self.without {
@@ -430,7 +434,15 @@ mod tests {
 
     fn matrix(mutants: Vec<MutantRow>, correct: Vec<CorrectRow>) -> Matrix {
         let pursuit = Pursuit { first_seed: 1, seeds: 100, above: 4, every_test: false };
-        Matrix { version: VERSION, pursuit, without: None, compiler: "rustc 1".into(), mutants, correct }
+        Matrix {
+            version: VERSION,
+            pursuit,
+            others: 20,
+            without: None,
+            compiler: "rustc 1".into(),
+            mutants,
+            correct,
+        }
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// with --correct 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     seeds: Option<u32>,
+    /// At most so many of them for mutants that are no safety bugs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    others: u32,
     /// The first seed
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     first_seed: u64,
