@@ -207,8 +207,8 @@ pub fn trace_event(value: u64) {
     sim::trace_event(value);
 }
 
-/// A point at which the schedule may prefer another thread: for operations that the simulation cannot see, such
-/// as taking a lock nobody holds.
+/// A point at which the schedule may prefer another thread, and a crash or freeze of the thread's node take effect:
+/// for operations that the simulation cannot see, such as taking a lock nobody holds.
 pub fn preemption_point() {
     sim::preemption_point();
 }

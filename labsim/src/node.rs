@@ -3,9 +3,12 @@
 //! A thread belongs to the node of the thread that started it, unless [`Node::spawn`] says otherwise. Threads
 //! that existed before any node belong to none: the test itself, usually.
 //!
-//! A crash or a freeze takes effect for a thread where it waits, sleeps or yields, outside
-//! [`no_preempt`](crate::no_preempt) scopes. Where it was preempted in the midst of an allocation, or panics, it
-//! goes on to the next such place: it may hold a lock of the standard library or the C library.
+//! A crash or a freeze takes effect for a thread where it waits, sleeps, yields again and again, or passes a
+//! [`preemption_point`](crate::preemption_point), outside [`no_preempt`](crate::no_preempt) scopes. Where it was
+//! preempted in the midst of an allocation, looks at the clock, or panics, it goes on to the next such place, and so
+//! it does after a crash when somebody wakes it: it may hold a lock that libraries share between all threads, or be
+//! the one to pass it on. The locks of standard output and standard error no thread holds that a crash stops, except
+//! one that begins to print after the crash and in the midst of that waits for another thread.
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
@@ -58,8 +61,15 @@ impl Node {
     /// Stops the node's threads for good, as a power cut: nothing is unwound, no destructor runs, locks stay
     /// locked. Whoever joins one of them waits for ever. If the calling thread is one of them, this does not
     /// return.
+    ///
+    /// Waits until nobody is printing, and then holds the locks of standard output and standard error itself.
     pub fn crash_hard(&self) {
-        self.with(sim::crash_node);
+        self.with(|id| {
+            let nobody_prints = (io::stdout().lock(), io::stderr().lock());
+            sim::crash_node(id);
+            drop(nobody_prints);
+            sim::stop_here();
+        });
     }
 
     /// Stops the node's threads until [`thaw`](Self::thaw), as a machine that stalls: time goes on, and timers

@@ -87,6 +87,8 @@ pub(crate) fn visit<T>(_node: u32, f: impl FnOnce() -> T) -> T {
 
 pub(crate) fn crash_node(_node: u32) {}
 
+pub(crate) fn stop_here() {}
+
 pub(crate) fn freeze_node(_node: u32) {}
 
 pub(crate) fn thaw_node(_node: u32) {}

@@ -138,10 +138,7 @@ fn describe(runtime: &Runtime, scheduler: &Scheduler, state: State, since: Nanos
         State::Waiting(waiting) => waiting,
     };
     let mut text = if let Some(target) = waiting.join {
-        let state = match scheduler.thread(target).state {
-            State::Crashed => ", whose node crashed,",
-            _ => "",
-        };
+        let state = if scheduler.is_stopped(target) { ", whose node crashed," } else { "" };
         format!("waits for the end of thread '{}'{state}", runtime.name_of(target))
     } else if waiting.futex.is_some() {
         "waits for a lock or a signal".into()

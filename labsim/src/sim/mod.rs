@@ -25,6 +25,6 @@ pub use alloc::Alloc;
 pub(crate) use run::{debugged, run, unsupported};
 pub(crate) use scope::{
     Scope, add_node, alive_on, crash_node, current_node, eprint, freeze_node, is_simulated, now,
-    preemption_point, set_node_clock, thaw_node, trace_event, visit,
+    preemption_point, set_node_clock, stop_here, thaw_node, trace_event, visit,
 };
 pub(crate) use what_if::what_if;

@@ -151,7 +151,7 @@ fn at_lock(runtime: &Runtime) -> Vec<ThreadDump> {
 fn alive(runtime: &Runtime) -> Vec<ThreadId> {
     let scheduler = runtime.scheduler.borrow();
     let ids = (0..scheduler.threads().len() as u32).map(ThreadId);
-    ids.filter(|id| !matches!(scheduler.thread(*id).state, State::Finished | State::Crashed)).collect()
+    ids.filter(|id| scheduler.thread(*id).state != State::Finished && !scheduler.is_stopped(*id)).collect()
 }
 
 fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -> Report<R> {

@@ -29,6 +29,9 @@ const FREE_READS: u32 = 32;
 /// The first poll beyond takes this long; each 64 polls double it, up to 512 times.
 const POLL_COST: Nanos = 1_000;
 
+/// As often as no library yields in a row.
+const PATIENT_YIELDS: u32 = 64;
+
 /// A wait that is worth a look when the run fails.
 const LONG_WAIT: Nanos = 1_000_000_000;
 
@@ -181,10 +184,12 @@ impl Inside {
         self.scheduler().timed_out(self.thread.id)
     }
 
-    /// `sched_yield`: lets others run, and takes a little time.
+    /// `sched_yield`: lets others run, and takes a little time. A crash stops here only who has yielded for long:
+    /// libraries yield a few times before they wait, and may hold a lock that all nodes share.
     pub(super) fn give_way(&self) {
         self.charge_poll();
-        self.scheduler().yield_now(self.thread.id, self.clean());
+        let clean = self.clean() && self.thread.polls.get() > PATIENT_YIELDS;
+        self.scheduler().yield_now(self.thread.id, clean);
         self.switch();
     }
 
@@ -198,7 +203,10 @@ impl Inside {
         if polls < FREE_READS {
             self.thread.polls.set(polls + 1);
         } else if polls % 8 == 0 && self.preemptible() {
-            self.give_way();
+            // Not a place to be stopped: `parking_lot` looks at the clock with a lock of its own held.
+            self.charge_poll();
+            self.scheduler().yield_now(self.thread.id, false);
+            self.switch();
         } else {
             self.charge_poll();
         }
@@ -238,6 +246,15 @@ impl Inside {
     fn preempt(&self) {
         self.scheduler().preempt(self.thread.id, false);
         self.switch();
+    }
+
+    /// A point that the program chose: the schedule may prefer another thread, a crash or freeze take effect.
+    pub(super) fn pause(&self) {
+        if self.preemptible() && self.scheduler().gives_way(self.thread.id, Points::Sync) {
+            self.scheduler().preempt(self.thread.id, self.clean());
+            self.switch();
+        }
+        self.unshielded();
     }
 
     /// At the end of a shielded scope: the thread's node may have been stopped meanwhile.

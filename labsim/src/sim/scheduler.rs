@@ -25,6 +25,13 @@ pub(crate) const FIRST: ThreadId = ThreadId(0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeId(pub(crate) u32);
 
+impl Waiting {
+    /// Only another thread can end the wait.
+    fn is_for_a_wake(&self) -> bool {
+        self.futex.is_some() && self.deadline.is_none()
+    }
+}
+
 /// Node 0: the threads that belong to no node.
 pub(crate) const OUTSIDE: NodeId = NodeId(0);
 
@@ -70,6 +77,8 @@ pub(crate) struct Slot {
     timed_out: bool,
     /// It gave up its turn where a crash or a freeze may stop it: see [`Scheduler::block`].
     clean: bool,
+    /// Its last wait for a futex ended with a wake, which may be meant to be handed on: see [`Scheduler::crash`].
+    woken: bool,
     /// The wait that was last looked into: see [`Scheduler::suspects`].
     examined: u64,
     /// Counts its waits.
@@ -168,6 +177,7 @@ impl Scheduler {
             started: false,
             timed_out: false,
             clean: true,
+            woken: false,
             examined: 0,
             generation: 0,
             timer: None,
@@ -183,11 +193,14 @@ impl Scheduler {
     /// no shielded scope, and not in the midst of what an allocation interrupted.
     pub(crate) fn block(&mut self, me: ThreadId, waiting: Waiting, clean: bool) {
         let now = self.now;
-        if self.leave(me, clean) {
+        if waiting.is_for_a_wake() {
+            self.slot(me).clean = clean;
+        } else if self.leave(me, clean) {
             return;
         }
         let slot = self.slot(me);
         slot.state = State::Waiting(waiting);
+        slot.woken = false;
         slot.since = now;
         slot.timed_out = false;
         slot.generation += 1;
@@ -240,7 +253,7 @@ impl Scheduler {
     fn leave(&mut self, me: ThreadId, clean: bool) -> bool {
         let slot = self.slot(me);
         slot.clean = clean;
-        let crashed = clean && self.nodes[self.threads[me.0 as usize].node.0 as usize].crashed;
+        let crashed = clean && self.node(self.thread(me).node).crashed;
         if crashed {
             self.slot(me).state = State::Crashed;
         }
@@ -314,8 +327,9 @@ impl Scheduler {
         self.unlink(id);
         let now = self.now;
         let slot = self.slot(id);
-        debug_assert!(matches!(slot.state, State::Waiting(_)), "{slot:?}");
+        let State::Waiting(waiting) = slot.state else { unreachable!("{slot:?}") };
         slot.state = State::Runnable;
+        slot.woken = waiting.futex.is_some() && !timed_out;
         slot.timed_out = timed_out;
         slot.since = now;
         self.enqueue(id);
@@ -348,11 +362,12 @@ impl Scheduler {
     fn enqueue(&mut self, id: ThreadId) {
         let slot = self.thread(id);
         let node = &self.nodes[slot.node.0 as usize];
-        let (clean, crashed, frozen) = (slot.clean, node.crashed, node.frozen);
-        let state = match (clean, crashed, frozen) {
-            (true, true, _) => State::Crashed,
-            (true, false, true) => State::Held,
-            _ => State::Runnable,
+        let state = if slot.clean && node.crashed && !slot.woken {
+            State::Crashed
+        } else if slot.clean && node.frozen {
+            State::Held
+        } else {
+            State::Runnable
         };
         self.slot(id).state = state;
         if state == State::Runnable {
@@ -385,15 +400,19 @@ impl Scheduler {
     }
 
     /// The node's threads never run again. One that does not stand clean goes on until it does.
+    ///
+    /// So does one that was woken, by whomever, and has not waited since; and one that waits for a wake can still be
+    /// woken. For the lock may be one that all nodes share, such as those inside of the standard library and of
+    /// `parking_lot`: a wake that went to the dead would be lost to the living who wait for the same lock.
     pub(crate) fn crash(&mut self, id: NodeId) {
+        self.thaw(id);
         self.nodes[id.0 as usize].crashed = true;
         for thread in self.threads_of(id) {
             let slot = self.thread(thread);
             let stands = match slot.state {
-                State::Runnable => slot.clean && self.runnable.contains(&thread),
-                State::Waiting(_) => slot.clean,
-                State::Held => true,
-                State::Finished | State::Crashed => false,
+                State::Runnable => slot.clean && !slot.woken && self.runnable.contains(&thread),
+                State::Waiting(waiting) => slot.clean && !waiting.is_for_a_wake(),
+                State::Held | State::Finished | State::Crashed => false,
             };
             if stands {
                 self.unlink(thread);
@@ -447,6 +466,16 @@ impl Scheduler {
         node.crashed || node.frozen
     }
 
+    /// Whether a crash has stopped the thread, unless one that waits for a wake gets it from the living.
+    pub(crate) fn is_stopped(&self, id: ThreadId) -> bool {
+        let slot = self.thread(id);
+        match slot.state {
+            State::Crashed => true,
+            State::Waiting(waiting) => slot.clean && waiting.is_for_a_wake() && self.node(slot.node).crashed,
+            _ => false,
+        }
+    }
+
     /// Threads that have waited for a futex, without a deadline, for at least `patience`. Each wait is named once.
     pub(crate) fn suspects(&mut self, patience: Nanos) -> Vec<ThreadId> {
         if self.now < self.suspect_at {
@@ -459,11 +488,12 @@ impl Scheduler {
     /// As [`suspects`](Self::suspects), without regard to when it was asked last.
     pub(crate) fn suspects_now(&mut self, patience: Nanos) -> Vec<ThreadId> {
         let (now, mut suspects) = (self.now, Vec::new());
-        for (slot, id) in self.threads.iter_mut().zip((0..).map(ThreadId)) {
-            let endless =
-                matches!(slot.state, State::Waiting(Waiting { futex: Some(_), deadline: None, .. }));
-            if endless && slot.examined != slot.generation && now - slot.since >= patience {
-                slot.examined = slot.generation;
+        for id in (0..self.threads.len() as u32).map(ThreadId) {
+            let slot = self.thread(id);
+            let endless = matches!(slot.state, State::Waiting(waiting) if waiting.is_for_a_wake());
+            let long = slot.examined != slot.generation && now - slot.since >= patience;
+            if endless && long && !self.is_stopped(id) {
+                self.slot(id).examined = self.thread(id).generation;
                 suspects.push(id);
             }
         }
@@ -473,7 +503,7 @@ impl Scheduler {
     /// Whether the thread has a stack to show, and a reason to: it has run and might run again.
     pub(crate) fn shows_stack(&self, id: ThreadId) -> bool {
         let slot = self.thread(id);
-        slot.started && !matches!(slot.state, State::Finished | State::Crashed)
+        slot.started && slot.state != State::Finished && !self.is_stopped(id)
     }
 
     fn threads_of(&self, node: NodeId) -> Vec<ThreadId> {

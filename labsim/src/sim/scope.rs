@@ -72,7 +72,7 @@ pub(crate) fn trace_event(value: u64) {
 
 pub(crate) fn preemption_point() {
     if let Some(inside) = Inside::enter() {
-        inside.offer();
+        inside.pause();
     }
 }
 
@@ -94,6 +94,9 @@ pub(crate) fn visit<T>(node: u32, f: impl FnOnce() -> T) -> T {
     impl Visit {
         fn enter(node: NodeId) -> Option<Visit> {
             let inside = Inside::enter()?;
+            if inside.node() == node {
+                return None;
+            }
             let thread = inside.thread;
             thread.visits.set(thread.visits.get() + 1);
             Some(Visit(inside.scheduler().move_to(thread.id, node)))
@@ -112,11 +115,18 @@ pub(crate) fn visit<T>(node: u32, f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Stops the node's threads for good; the calling thread too, if it is one of them.
+/// Stops the node's threads for good, but for the calling one, which [`stop_here`] stops if it is one of them.
 pub(crate) fn crash_node(node: u32) {
-    let Some(inside) = Inside::enter() else { return };
-    inside.scheduler().crash(NodeId(node));
-    inside.unshielded();
+    if let Some(inside) = Inside::enter() {
+        inside.scheduler().crash(NodeId(node));
+    }
+}
+
+/// Stops the calling thread if its node was crashed or frozen.
+pub(crate) fn stop_here() {
+    if let Some(inside) = Inside::enter() {
+        inside.unshielded();
+    }
 }
 
 pub(crate) fn freeze_node(node: u32) {
@@ -143,8 +153,8 @@ pub(crate) fn alive_on(node: u32) -> Vec<String> {
     let alive: Vec<ThreadId> = {
         let scheduler = inside.scheduler();
         let slots = (0..).map(ThreadId).zip(scheduler.threads());
-        let alive = slots.filter(|(_, slot)| {
-            slot.node == NodeId(node) && !matches!(slot.state, State::Finished | State::Crashed)
+        let alive = slots.filter(|(id, slot)| {
+            slot.node == NodeId(node) && slot.state != State::Finished && !scheduler.is_stopped(*id)
         });
         alive.map(|(id, _)| id).collect()
     };
