@@ -11,9 +11,11 @@ use parking_lot::Mutex;
 /// is atomic and takes no time, and none of them blocks beyond the copying of its bytes: what has been saved
 /// when a call returns is what a restarted server will find (paper, figure 2, "Persistent state on all
 /// servers").
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Persister {
     disk: Arc<Mutex<Disk>>,
+    /// Surrounds each operation.
+    shield: fn(&mut dyn FnMut()),
 }
 
 #[derive(Clone, Default)]
@@ -25,60 +27,77 @@ struct Disk {
 impl Persister {
     /// An empty disk.
     pub fn new() -> Persister {
-        Persister::default()
+        Persister::shielded(|operation| operation())
+    }
+
+    /// An empty disk for a harness that can stop a server's threads for good, as a crash would, which must not happen
+    /// in the midst of an operation: `shield` is given each, to run it once on the calling thread.
+    pub fn shielded(shield: fn(&mut dyn FnMut())) -> Persister {
+        Persister { disk: Arc::default(), shield }
+    }
+
+    fn with<T>(&self, operation: impl FnOnce(&mut Disk) -> T) -> T {
+        let (mut operation, mut result) = (Some(operation), None);
+        (self.shield)(&mut || {
+            result = operation.take().map(|operation| operation(&mut self.disk.lock()));
+        });
+        result.expect("the shield runs what it is given")
     }
 
     /// An independent disk with the same contents; writes to one are not seen by the other. The harness
     /// forks a crashed server's disk, so that late writes of the dead incarnation go nowhere.
     pub fn fork(&self) -> Persister {
-        Persister { disk: Arc::new(Mutex::new(self.disk.lock().clone())) }
+        let copy = self.with(|disk| disk.clone());
+        Persister { disk: Arc::new(Mutex::new(copy)), shield: self.shield }
     }
 
     /// Replaces the Raft state, and the snapshot too if one is given, in one atomic step. `None` keeps the
     /// snapshot that is there.
     pub fn save(&self, state: Vec<u8>, snapshot: Option<Vec<u8>>) {
-        let mut disk = self.disk.lock();
-        disk.state = state;
-        if let Some(snapshot) = snapshot {
-            disk.snapshot = snapshot;
-        }
+        self.with(|disk| {
+            disk.state = state;
+            if let Some(snapshot) = snapshot {
+                disk.snapshot = snapshot;
+            }
+        });
     }
 
     /// Adds `record` to the end of the Raft state, atomically.
     pub fn append(&self, record: &[u8]) {
-        self.disk.lock().state.extend_from_slice(record);
+        self.with(|disk| disk.state.extend_from_slice(record));
     }
 
     /// The Raft state: what the last [`save`](Persister::save) wrote, then every record appended since.
     pub fn state(&self) -> Vec<u8> {
-        self.disk.lock().state.clone()
+        self.with(|disk| disk.state.clone())
     }
 
     /// The snapshot; empty if none was ever saved.
     pub fn snapshot(&self) -> Vec<u8> {
-        self.disk.lock().snapshot.clone()
+        self.with(|disk| disk.snapshot.clone())
     }
 
     /// Bytes of Raft state, appended records included.
     pub fn state_size(&self) -> usize {
-        self.disk.lock().state.len()
+        self.with(|disk| disk.state.len())
     }
 
     /// Bytes of the snapshot.
     pub fn snapshot_size(&self) -> usize {
-        self.disk.lock().snapshot.len()
+        self.with(|disk| disk.snapshot.len())
     }
 }
 
 impl fmt::Debug for Persister {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let disk = self.disk.lock();
-        write!(
-            f,
-            "Persister {{ state: {} bytes, snapshot: {} bytes }}",
-            disk.state.len(),
-            disk.snapshot.len()
-        )
+        let (state, snapshot) = self.with(|disk| (disk.state.len(), disk.snapshot.len()));
+        write!(f, "Persister {{ state: {state} bytes, snapshot: {snapshot} bytes }}")
+    }
+}
+
+impl Default for Persister {
+    fn default() -> Persister {
+        Persister::new()
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use labcodec::Limits;
 
 use crate::call::Call;
+use crate::service::Outcome;
 use crate::{Message, Result};
 
 /// The outcome of a call that has been sent already.
@@ -31,14 +32,16 @@ impl<T> RpcFuture<T> {
     /// Blocks the thread until the call resolves. Never do that with a lock held: others may need it for
     /// the reply to come, and a call can take seconds to fail.
     pub fn wait(self) -> Result<T> {
-        let core = &self.call.link.core;
-        (self.decode)(self.call.wait(core.options.linger)?, core.limits)
+        let link = &self.call.link;
+        let outcome = link.pool.shield(|| self.call.wait(link.core.options.linger));
+        (self.decode)(outcome?, link.core.limits)
     }
 
     /// Resolves [`TimedOut`](crate::RpcError::TimedOut) after this time from now, and after 0.1 ms at least,
     /// if the call has not resolved by then. A reply that comes later is discarded.
     pub fn timeout(self, time: Duration) -> Self {
-        self.call.link.core.give_up_after(&self.call, time);
+        let link = &self.call.link;
+        link.pool.shield(|| link.core.give_up_after(&self.call, time));
         self
     }
 }
@@ -49,8 +52,10 @@ impl<T: 'static> RpcFuture<T> {
     /// all the same.
     pub fn on_reply(self, f: impl FnOnce(Result<T>) + Send + 'static) {
         let decode = self.decode;
-        let limits = self.call.link.core.limits;
-        self.call.on_reply(Box::new(move |outcome| f(outcome.and_then(|bytes| decode(bytes, limits)))));
+        let link = &self.call.link;
+        let limits = link.core.limits;
+        let callback = Box::new(move |outcome: Outcome| f(outcome.and_then(|bytes| decode(bytes, limits))));
+        link.pool.shield(|| self.call.on_reply(callback));
     }
 }
 
@@ -61,7 +66,7 @@ impl<T> Future for RpcFuture<T> {
     ///
     /// Panics when polled again after it was ready.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        let outcome = self.call.poll(context);
+        let outcome = self.call.link.pool.shield(|| self.call.poll(context));
         outcome.map(|outcome| (self.decode)(outcome?, self.call.link.core.limits))
     }
 }

@@ -45,13 +45,17 @@ impl Client {
     pub fn call<A: Message, R: Message>(&self, method: &'static Method, args: &A) -> RpcFuture<R> {
         let core = &self.link.core;
         let args = core.limits.encode(args).map_err(RpcError::from);
-        RpcFuture::new(core.send(&self.link, method, args), future::decode)
+        RpcFuture::new(self.send(method, args), future::decode)
     }
 
     /// Calls `method` with these bytes as its arguments, whatever they are, and gets the encoded reply: for
     /// tests of what a server does with garbage.
     pub fn call_raw(&self, method: &'static Method, args: Vec<u8>) -> RpcFuture<Vec<u8>> {
-        RpcFuture::new(self.link.core.send(&self.link, method, Ok(args)), |bytes, _| Ok(bytes))
+        RpcFuture::new(self.send(method, Ok(args)), |bytes, _| Ok(bytes))
+    }
+
+    fn send(&self, method: &'static Method, args: Result<Vec<u8>>) -> Arc<Call> {
+        self.link.pool.shield(|| self.link.core.send(&self.link, method, args))
     }
 }
 
@@ -214,7 +218,8 @@ impl Ended {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.close();
+        let pool = Arc::clone(&self.pool);
+        pool.shield(|| self.close());
     }
 }
 

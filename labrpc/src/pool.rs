@@ -22,6 +22,12 @@ pub trait Spawn: Send + Sync {
     /// Runs `f` on a new thread. `name` says what for, and is unique neither in the process nor in the
     /// node.
     fn spawn(&self, name: String, f: Box<dyn FnOnce() + Send>);
+
+    /// Runs `f`, once, on the calling thread, which may hold locks of the network meanwhile, or wait for them or for
+    /// a reply. Whoever can stop the node's threads for good, as a crash would, must not do so there.
+    fn shield(&self, f: &mut dyn FnMut()) {
+        f();
+    }
 }
 
 /// Starts ordinary threads that belong to nobody.
@@ -98,6 +104,13 @@ impl Pool {
 
     pub(crate) fn is_of(&self, spawn: &Arc<dyn Spawn>) -> bool {
         Arc::ptr_eq(&self.spawn, spawn)
+    }
+
+    /// The result of `f`, run by [`Spawn::shield`].
+    pub(crate) fn shield<T>(&self, f: impl FnOnce() -> T) -> T {
+        let (mut f, mut result) = (Some(f), None);
+        self.spawn.shield(&mut || result = f.take().map(|f| f()));
+        result.expect("`Spawn::shield` runs what it is given")
     }
 
     /// Runs `job` on a thread of the node; never blocks.
@@ -193,9 +206,15 @@ struct Thread {
 
 impl Thread {
     fn run(&self) {
-        let pool = &self.pool;
-        let mut state = pool.state.lock();
-        state.called = false;
+        self.pool.shield(|| self.pool.state.lock().called = false);
+        while let Some(job) = self.pool.shield(|| self.next_job()) {
+            job.run();
+        }
+    }
+
+    /// Takes the next job, or waits for one; `None` if none came.
+    fn next_job(&self) -> Option<Job> {
+        let mut state = self.pool.state.lock();
         state.threads[self.number] = Some(Doing::Waiting);
         loop {
             if let Some(job) = state.queue.pop_front() {
@@ -203,12 +222,11 @@ impl Thread {
                     Some((method, called)) => Doing::Handler { method, called },
                     None => Doing::Callback,
                 });
-                pool.call(state);
-                job.run();
-                state = pool.state.lock();
-                state.threads[self.number] = Some(Doing::Waiting);
-            } else if state.users == 0 || !self.wait(&mut state) {
-                return;
+                self.pool.call(state);
+                return Some(job);
+            }
+            if state.users == 0 || !self.wait(&mut state) {
+                return None;
             }
         }
     }
@@ -253,13 +271,15 @@ impl Thread {
 impl Drop for Thread {
     /// The thread has ended, or a node that is gone never started it.
     fn drop(&mut self) {
-        let mut state = self.pool.state.lock();
-        match state.threads[self.number].take() {
-            // Nobody is called in its place: a node that is gone would not start that one either.
-            Some(Doing::Coming) => state.called = false,
-            // At the cap nobody was called for the jobs that have come since it found none.
-            _ => self.pool.call(state),
-        }
+        self.pool.shield(|| {
+            let mut state = self.pool.state.lock();
+            match state.threads[self.number].take() {
+                // Nobody is called in its place: a node that is gone would not start that one either.
+                Some(Doing::Coming) => state.called = false,
+                // At the cap nobody was called for the jobs that have come since it found none.
+                _ => self.pool.call(state),
+            }
+        });
     }
 }
 

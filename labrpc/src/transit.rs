@@ -279,18 +279,9 @@ impl Core {
     /// a link is cut or a server deleted, no request is counted or seen to arrive.
     pub(crate) fn receive_request(self: &Arc<Self>, request: Parcel) {
         let (call, callee) = (&request.call, request.callee());
-        let mut state = call.link.state.lock();
-        if let Err(reason) = state.check(callee) {
-            drop(state);
-            return self.observe(&request, Step::Dropped(reason));
+        if !callee.pool.shield(|| self.deliver_request(&request)) {
+            return;
         }
-        if let Some(pending) = state.pending.get_mut(&call.number) {
-            pending.running += 1;
-        }
-        call.link.slot.counters.delivered();
-        self.observe(&request, Step::Delivered);
-        drop(state);
-
         let ended = match callee.handler(call.method) {
             None => Ended::Returned(Err(RpcError::NoSuchMethod)),
             Some(Handler::Plain(code)) => run_handler(|| code(&call.args, self.limits)),
@@ -309,8 +300,30 @@ impl Core {
         self.answer(&request, ended);
     }
 
-    /// Sends the reply of a handler that has ended, if the way back is still open.
+    /// Whether the way of a request is still open; then it counts as delivered.
+    fn deliver_request(&self, request: &Parcel) -> bool {
+        let call = &request.call;
+        let mut state = call.link.state.lock();
+        if let Err(reason) = state.check(request.callee()) {
+            drop(state);
+            self.observe(request, Step::Dropped(reason));
+            return false;
+        }
+        if let Some(pending) = state.pending.get_mut(&call.number) {
+            pending.running += 1;
+        }
+        call.link.slot.counters.delivered();
+        self.observe(request, Step::Delivered);
+        true
+    }
+
+    /// The end of a handler.
     pub(crate) fn answer(self: &Arc<Self>, request: &Parcel, ended: Ended) {
+        request.callee().pool.shield(|| self.reply(request, ended));
+    }
+
+    /// Sends the reply of a handler that has ended, if the way back is still open.
+    fn reply(self: &Arc<Self>, request: &Parcel, ended: Ended) {
         let call = &request.call;
         let (outcome, missing) = match ended {
             Ended::Returned(Err(RpcError::Stopped)) => (Err(RpcError::Stopped), Some(Reason::Unanswered)),

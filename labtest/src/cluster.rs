@@ -1,13 +1,16 @@
 //! A cluster of servers that can be crashed, restarted, cut off and joined.
 
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use labnode::{Persister, Start, State};
+use labnode::{NotLeader, Persister, Start, State};
 use labrpc::{AnyMessage, Client, Network, Server, Service, Spawn};
 use parking_lot::Mutex;
+use rand::RngExt;
+use rand::rngs::StdRng;
 
 use crate::applied::Applied;
 use crate::events::{Command, Content, Tap, What};
@@ -62,6 +65,17 @@ struct Inner<N> {
     applied: Arc<Mutex<Applied>>,
     make: Box<dyn Fn(Seat) -> N + Send + Sync>,
     slots: Mutex<Vec<Slot<N>>>,
+    /// Draws how servers die.
+    deaths: Mutex<StdRng>,
+}
+
+/// How a server dies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Death {
+    /// It is asked to end: `kill`.
+    Kill,
+    /// It just stops: its threads never run again, and nothing is unwound.
+    PowerCut,
 }
 
 /// The place of one server, which outlives its incarnations.
@@ -89,7 +103,10 @@ impl<N: Node> Cluster<N> {
         make: impl Fn(Seat) -> N + Send + Sync + 'static,
     ) -> Cluster<N> {
         let slots = (0..servers)
-            .map(|_| Slot { side: None, disk: Persister::new(), drift_ppm: 0, life: None })
+            .map(|_| {
+                let disk = Persister::shielded(threads::shield);
+                Slot { side: None, disk, drift_ppm: 0, life: None }
+            })
             .collect();
         let inner = Arc::new(Inner {
             run: run.clone(),
@@ -97,6 +114,7 @@ impl<N: Node> Cluster<N> {
             applied: Arc::new(Mutex::new(Applied::new(servers))),
             make: Box::new(make),
             slots: Mutex::new(slots),
+            deaths: Mutex::new(run.rng("deaths")),
         });
         run.attach(inner.clone());
         Cluster { inner }
@@ -169,7 +187,7 @@ impl<N: Node> Cluster<N> {
         run.check_on();
         let (node, incarnation) = self.node(server)?;
         let asked = run.events(|events| events.next());
-        let State { term, is_leader } = run.calling(&incarnation, "state()", || node.state());
+        let State { term, is_leader } = run.calling(&incarnation, "state()", || node.state())?;
         if incarnation.is_alive() {
             run.note(|events, at| {
                 events.of_living(at, server, |life| What::State { life, asked, term, is_leader })
@@ -178,16 +196,17 @@ impl<N: Node> Cluster<N> {
         Some(State { term, is_leader })
     }
 
-    /// Gives a command to a living server's code: `start` of `incarnation`. An accepted command goes into the records.
-    pub fn offer<E>(
+    /// Gives a command to a server's code: `start` of `incarnation`. An accepted command goes into the records. A
+    /// dead one is not asked, and no leader.
+    pub fn offer(
         &self,
         incarnation: &Arc<Incarnation>,
         command: &[u8],
-        start: impl FnOnce() -> Result<Start, E>,
-    ) -> Result<Start, E> {
+        start: impl FnOnce() -> Result<Start, NotLeader>,
+    ) -> Result<Start, NotLeader> {
         let (run, server) = (&self.inner.run, incarnation.server());
         let asked = run.events(|events| events.next());
-        let start = run.calling(incarnation, "start()", start)?;
+        let start = run.calling(incarnation, "start()", start).ok_or(NotLeader)??;
         self.applied().lock().given(server, start, command);
         let Start { index, term } = start;
         if incarnation.is_alive() {
@@ -222,10 +241,18 @@ impl<N: Node> Cluster<N> {
         }
     }
 
-    /// Kills a server, if it is alive. What it saved is there when it is started again; what it saves from now
-    /// on is not.
+    /// Crashes a server, if it is alive. What it saved is there when it is started again; what it saves from now on
+    /// is not. In virtual time one crash in two, drawn from the seed, is a power cut: the server's threads just stop.
+    /// The others, and all in real time, are as [`kill`](Cluster::kill).
     pub fn crash(&self, server: usize) {
-        self.inner.crash(server);
+        let power_cut = self.inner.deaths.lock().random_bool(0.5) && labsim::is_simulated();
+        self.inner.crash(server, if power_cut { Death::PowerCut } else { Death::Kill });
+        self.inner.run.check_on();
+    }
+
+    /// Crashes a server, if it is alive, and lets it know, by its `kill`.
+    pub fn kill(&self, server: usize) {
+        self.inner.crash(server, Death::Kill);
         // Should `kill` have panicked, the test ends here.
         self.inner.run.check_on();
     }
@@ -277,7 +304,7 @@ impl<N: Node> Cluster<N> {
     /// Starts a server from its disk, after a [`crash`](Cluster::crash) if it is alive. It is not connected.
     pub fn start(&self, server: usize) {
         self.crash(server);
-        let Inner { run, network, applied, make, slots } = &*self.inner;
+        let Inner { run, network, applied, make, slots, .. } = &*self.inner;
         let incarnation = Incarnation::new(run, server);
         incarnation.node().set_clock(0, slots.lock()[server].drift_ppm);
         let on: Arc<dyn Spawn> = Arc::new(NodeThreads(incarnation.clone()));
@@ -292,7 +319,7 @@ impl<N: Node> Cluster<N> {
             incarnation: incarnation.clone(),
             applied: applied.clone(),
         };
-        let make = || run.calling(&incarnation, "new()", || make(seat));
+        let make = || run.calling(&incarnation, "new()", || make(seat)).expect("a life that has not ended");
         let node = panic::catch_unwind(AssertUnwindSafe(|| threads::born_during(run, &incarnation, make)))
             .unwrap_or_else(|payload| {
                 // Threads that it had started are left with nothing to reach anybody by; the ends of other
@@ -333,7 +360,7 @@ impl<N: Node> Inner<N> {
 
     /// The order matters: first nothing the server does can reach another or its disk any more, so that all
     /// that was heard of it is on the disk it will restart from; then it is told.
-    fn crash(&self, server: usize) {
+    fn crash(&self, server: usize, death: Death) {
         // Before anything is cut: whatever the server is seen to promise by then is on its disk.
         self.run.note(|events, at| events.crash(at, server));
         self.set_side(server, None);
@@ -345,15 +372,26 @@ impl<N: Node> Inner<N> {
             slot.disk = slot.disk.fork();
             life
         };
-        life.incarnation.die();
+        self.run.end_life(&life.incarnation);
         self.applied.lock().end(server);
+        match death {
+            Death::Kill => self.kill(&life),
+            Death::PowerCut => self.run.stop_life(&life.incarnation),
+        }
+        life.peers.iter().for_each(|peer| self.network.close(peer));
+        if death == Death::PowerCut {
+            // Nothing of it is dropped: that might wait for a thread or a lock of the dead.
+            mem::forget(life.node);
+        }
+    }
+
+    fn kill(&self, life: &Life<N>) {
         // What the threads of that life do counts no more, but a panic of `kill` itself is a failure: the call is
         // made in the name of a life of its own. The panic has been recorded when it is caught here, so that it
         // keeps neither this server's calls open nor other servers alive.
         let in_its_name = life.incarnation.stand_in();
         let kill = || self.run.calling(&in_its_name, "kill()", || life.node.kill());
         let _ = panic::catch_unwind(AssertUnwindSafe(kill));
-        life.peers.iter().for_each(|peer| self.network.close(peer));
     }
 }
 
@@ -419,7 +457,7 @@ impl<N: Node> Subject for Inner<N> {
 
     fn shut_down(&self) {
         let servers = self.slots.lock().len();
-        (0..servers).for_each(|server| self.crash(server));
+        (0..servers).for_each(|server| self.crash(server, Death::Kill));
     }
 }
 
@@ -551,8 +589,8 @@ mod tests {
             let (old, incarnation) = cluster.node(1).unwrap();
             old.disk.save(b"saved".to_vec(), None);
 
-            cluster.crash(1);
-            cluster.crash(1);
+            cluster.kill(1);
+            cluster.kill(1);
             assert_eq!(old.killed.load(Ordering::SeqCst), 1);
             assert!(!incarnation.is_alive() && cluster.node(1).is_none() && cluster.state(1).is_none());
             assert_eq!(old.disk.state(), b"saved written late");
@@ -573,9 +611,10 @@ mod tests {
     fn starting_a_living_server_crashes_it_first() {
         crate::run(|run| {
             let cluster = cluster(run, 1, toy);
-            let old = node(&cluster, 0);
+            let (old, incarnation) = cluster.node(0).unwrap();
             cluster.start(0);
-            assert_eq!(old.killed.load(Ordering::SeqCst), 1);
+            assert!(!incarnation.is_alive() && cluster.node(0).unwrap().1.is_alive());
+            assert!(old.killed.load(Ordering::SeqCst) <= 1, "it is killed, or its power is cut");
             assert_eq!(node(&cluster, 0).killed.load(Ordering::SeqCst), 0);
         });
     }
@@ -589,7 +628,7 @@ mod tests {
                 let cluster = cluster(run, 3, |seat| Toy { panics: seat.me == 1, ..toy(seat) });
                 *seen.lock() = (0..3).map(|server| node(&cluster, server)).collect();
                 if crashed_by_the_test {
-                    cluster.crash(1);
+                    cluster.kill(1);
                 }
             });
             let place = concat!("at ", file!(), ":");

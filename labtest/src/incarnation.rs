@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use labrpc::Spawn;
-use labsim::node::Node;
+use labsim::node::{self, Node};
 
 use crate::run::Run;
 use crate::threads;
@@ -52,6 +52,11 @@ impl Incarnation {
         self.died.get().copied()
     }
 
+    /// Whether the calling thread is one of its own. In real time nobody knows.
+    pub(crate) fn is_at_home(&self) -> bool {
+        node::current().as_ref() == Some(&self.node)
+    }
+
     pub(crate) fn node(&self) -> &Node {
         &self.node
     }
@@ -73,5 +78,9 @@ pub(crate) struct NodeThreads(pub(crate) Arc<Incarnation>);
 impl Spawn for NodeThreads {
     fn spawn(&self, name: String, f: Box<dyn FnOnce() + Send>) {
         self.0.spawn(name, f);
+    }
+
+    fn shield(&self, f: &mut dyn FnMut()) {
+        threads::shield(f);
     }
 }

@@ -68,3 +68,4 @@ pub use shadow::{Question, Shadow};
 pub use snapshot::ServiceSnapshot;
 pub use station::Station;
 pub use text::{count, seconds, servers, show, thousands};
+pub use threads::shielded;

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe, Location};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -88,6 +88,10 @@ pub(crate) struct Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     id: u64,
+    /// Which life of the server it is made into.
+    into: Weak<Incarnation>,
+    /// By a thread that is not the server's own.
+    visits: bool,
     pub(crate) server: usize,
     pub(crate) what: &'static str,
     /// Time of the run.
@@ -338,17 +342,44 @@ impl Run {
     }
 
     /// Makes a call into the code of a server: should it panic, the panic is that server's; should it not
-    /// return, the run fails and says so.
-    pub fn calling<T>(&self, incarnation: &Arc<Incarnation>, what: &'static str, f: impl FnOnce() -> T) -> T {
+    /// return, the run fails and says so. `None`, and no call, if the server is dead: whoever holds its locks may
+    /// never let go of them. If it dies meanwhile the call goes on to its end.
+    pub fn calling<T>(
+        &self,
+        incarnation: &Arc<Incarnation>,
+        what: &'static str,
+        f: impl FnOnce() -> T,
+    ) -> Option<T> {
         let (server, since) = (incarnation.server(), self.elapsed());
+        let (into, visits) = (Arc::downgrade(incarnation), !incarnation.is_at_home());
         let id = self.progress(|progress| {
             progress.calls_made += 1;
             let id = progress.calls_made;
-            progress.calls.push(Call { id, server, what, since });
-            id
-        });
-        let _made = CallMade { run: self, id };
-        threads::acting_for(self, incarnation, f)
+            let call = Call { id, into, visits, server, what, since };
+            incarnation.is_alive().then(|| progress.calls.push(call)).map(|()| id)
+        })?;
+        let _made = CallMade { run: self, incarnation, id };
+        Some(threads::acting_for(self, incarnation, f))
+    }
+
+    /// Ends a life of a server: no call into it is made from now on.
+    pub(crate) fn end_life(&self, incarnation: &Incarnation) {
+        self.progress(|_| incarnation.die());
+    }
+
+    /// Stops the threads of a life that has ended, as a power cut does. The harness's own calls into it come to their
+    /// end first: whoever makes one must not wait for ever for a lock that a stopped thread holds.
+    pub(crate) fn stop_life(&self, incarnation: &Arc<Incarnation>) {
+        let is_into_it = |call: &&Call| std::ptr::eq(call.into.as_ptr(), Arc::as_ptr(incarnation));
+        let no_visitor = || {
+            let visited =
+                self.progress(|progress| progress.calls.iter().filter(is_into_it).any(|it| it.visits));
+            (!visited).then_some(())
+        };
+        // A call that does not return fails the run before this time is up.
+        let _ = self.wait_until(self.shared.limits.test, no_visitor);
+        incarnation.node().crash_hard();
+        self.progress(|progress| progress.calls.retain(|call| !is_into_it(&call)));
     }
 
     /// The threads that servers still have 10 s after they were killed, or later: a line for each such server. In real
@@ -431,12 +462,17 @@ impl<T> Task<T> {
 /// Takes a call off the list, whether it returned or panicked.
 struct CallMade<'a> {
     run: &'a Run,
+    incarnation: &'a Incarnation,
     id: u64,
 }
 
 impl Drop for CallMade<'_> {
     fn drop(&mut self) {
         self.run.progress(|progress| progress.calls.retain(|call| call.id != self.id));
+        if !self.incarnation.is_alive() {
+            // Its end may be waited for.
+            self.run.notify();
+        }
     }
 }
 
@@ -457,7 +493,8 @@ mod tests {
     fn a_call_that_does_not_return_is_told_what_it_must_not_do() {
         for (what, hint) in [("new()", "start threads for loops"), ("start()", "taken twice by one thread?")]
         {
-            let call = Call { id: 1, server: 2, what, since: Duration::ZERO };
+            let (into, since) = (Weak::new(), Duration::ZERO);
+            let call = Call { id: 1, into, visits: true, server: 2, what, since };
             let text = call.overdue(Duration::from_secs(10));
             assert!(text.starts_with(&format!("{what} of server 2 has not returned within 10s: ")), "{text}");
             assert!(text.contains(hint), "{text}");

@@ -415,7 +415,7 @@ pub(crate) mod tests {
                     })
                 })
             });
-            thread.thread().unpark();
+            thread.unwrap().thread().unpark();
             run.sleep(NEVER);
         });
         // In such a thread, while the server is still being made.

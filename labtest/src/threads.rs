@@ -70,6 +70,20 @@ pub(crate) fn acting_for<T>(run: &Run, incarnation: &Arc<Incarnation>, f: impl F
     incarnation.node().visit(f)
 }
 
+/// Runs `f` on a thread of a server, where it holds what it shares with others or waits for them: a crash does not
+/// stop the thread before `f` has returned. In virtual time another thread may run first, so that what is begun here
+/// is not always done in one go with what came before.
+pub(crate) fn shield(f: &mut dyn FnMut()) {
+    labsim::preemption_point();
+    labsim::no_preempt(f);
+}
+
+/// The result of `f`, called on a thread of a server while it holds what it shares with others: no other thread runs
+/// unless it waits, and a crash does not stop it.
+pub fn shielded<T>(f: impl FnOnce() -> T) -> T {
+    labsim::no_preempt(f)
+}
+
 /// Runs `birth`, which makes an incarnation, and in real time remembers the numbers of the threads made meanwhile.
 /// They are the incarnation's from the start: a thread may panic before `birth` is over.
 pub(crate) fn born_during<T>(run: &Run, incarnation: &Arc<Incarnation>, birth: impl FnOnce() -> T) -> T {

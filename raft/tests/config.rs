@@ -144,7 +144,7 @@ impl Server {
         let (peer, whose, record) = (raft.clone(), incarnation.clone(), applied.clone());
         let applier = Applier::start(&incarnation, applied, &snapshot, messages, move |index| {
             if snapshots && (index + 1) % SNAPSHOT_INTERVAL == 0 {
-                let data = record.lock().snapshot(index).encode();
+                let data = labtest::shielded(|| record.lock().snapshot(index).encode());
                 whose.run().calling(&whose, "snapshot()", || peer.snapshot(index, data));
             }
         });
@@ -312,11 +312,18 @@ impl Config {
         self.cluster.disconnect(server);
     }
 
-    /// Disconnects and kills a server. Its disk stays.
+    /// Disconnects and crashes a server: it is killed, or just stops. Its disk stays.
     pub(crate) fn crash(&self, server: usize) {
         self.disturb();
         log::info!("crashes server {server}");
         self.cluster.crash(server);
+    }
+
+    /// Disconnects a server and calls its `kill`.
+    pub(crate) fn kill(&self, server: usize) {
+        self.disturb();
+        log::info!("kills server {server}");
+        self.cluster.kill(server);
     }
 
     /// Starts a server from its disk, after a crash if it is alive. It is not connected.

@@ -106,7 +106,7 @@ fn the_threads_of_killed_servers_end() {
         let _ = cfg.start(leader, 200);
         cfg.sleep(ELECTION);
         cfg.phase("kill all");
-        cfg.all().for_each(|server| cfg.crash(server));
+        cfg.all().for_each(|server| cfg.kill(server));
         cfg.sleep(Duration::from_secs(10));
         cfg.check_killed_threads_ended();
     });
