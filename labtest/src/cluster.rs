@@ -242,11 +242,18 @@ impl<N: Node> Cluster<N> {
     }
 
     /// Crashes a server, if it is alive. What it saved is there when it is started again; what it saves from now on
-    /// is not. In virtual time one crash in two, drawn from the seed, is a power cut: the server's threads just stop.
-    /// The others, and all in real time, are as [`kill`](Cluster::kill).
+    /// is not. One crash in two, drawn from the seed, is a [power cut](Cluster::cut_power), the other a
+    /// [`kill`](Cluster::kill).
     pub fn crash(&self, server: usize) {
-        let power_cut = self.inner.deaths.lock().random_bool(0.5) && labsim::is_simulated();
-        self.inner.crash(server, if power_cut { Death::PowerCut } else { Death::Kill });
+        let cut_power = self.inner.deaths.lock().random_bool(0.5);
+        if cut_power { self.cut_power(server) } else { self.kill(server) }
+    }
+
+    /// Crashes a server, if it is alive, without letting it know: its threads just stop, and nothing is unwound. In
+    /// real time, where nobody can stop them, this is a [`kill`](Cluster::kill).
+    pub fn cut_power(&self, server: usize) {
+        let death = if labsim::is_simulated() { Death::PowerCut } else { Death::Kill };
+        self.inner.crash(server, death);
         self.inner.run.check_on();
     }
 

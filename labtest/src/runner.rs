@@ -162,10 +162,14 @@ fn run_once(
     set_active(None);
     *judges.lock() = run.progress(|progress| std::mem::take(&mut progress.judges));
     // The subjects and incarnations know the run and the run them: part them, so that all are freed.
-    drop(run.progress(|progress| {
+    let parted = run.progress(|progress| {
         use std::mem::take;
         (take(&mut progress.subjects), take(&mut progress.incarnations), take(&mut progress.births))
-    }));
+    });
+    // Threads that outlive their server's death may be calling in a loop, and calls on a network that is gone take no
+    // time: its end would have to wait for its turn.
+    parted.1.iter().for_each(|incarnation| incarnation.node().crash_hard());
+    drop(parted);
     outcome
 }
 
