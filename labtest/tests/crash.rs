@@ -3,8 +3,9 @@
 //! The servers here know nothing of Raft. Their threads print, log, call each other, save and apply all the time, and
 //! watch the network as recorders do.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -41,13 +42,25 @@ struct Shared {
     peers: Vec<BusyClient>,
     disk: Persister,
     noted: Mutex<Vec<u64>>,
+    /// How often each of its threads has gone around.
+    rounds: [AtomicU64; 4],
+}
+
+/// Allocates while it is printed, with the lock of standard output held: there the thread may be preempted.
+struct Numbers(u64);
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{:?}", vec![self.0; 5]))
+    }
 }
 
 impl Busy {
     fn new(seat: Seat) -> Busy {
         let Seat { me, peers, disk, incarnation, applied } = seat;
         let peers = peers.into_iter().map(BusyClient::new).collect();
-        let shared = Arc::new(Shared { me, peers, disk, noted: Mutex::default() });
+        let shared =
+            Arc::new(Shared { me, peers, disk, noted: Mutex::default(), rounds: Default::default() });
         let (apply, messages) = crossbeam_channel::bounded(0);
         let (peer, whose) = (Arc::clone(&shared), Arc::clone(&incarnation));
         let applier = Applier::start(&incarnation, applied, b"", messages, move |index| {
@@ -71,6 +84,10 @@ impl Shared {
         let mut noted = self.noted.lock();
         noted.push(number);
         self.disk.append(&number.to_le_bytes());
+        if number % 4 == 0 {
+            // Not a good idea, but what a student may do.
+            rest();
+        }
         if noted.len() % 16 == 0 {
             self.disk.save(noted.iter().flat_map(|number| number.to_le_bytes()).collect(), None);
         }
@@ -82,6 +99,7 @@ impl Shared {
 
     fn call(self: &Arc<Self>) {
         for number in 0.. {
+            self.rounds[0].fetch_add(1, Ordering::Relaxed);
             let shared = Arc::clone(self);
             self.other().note(&number).on_reply(move |reply| match reply {
                 Ok(number) => shared.note(number),
@@ -93,6 +111,7 @@ impl Shared {
 
     fn call_and_wait(self: &Arc<Self>) {
         for number in 0.. {
+            self.rounds[1].fetch_add(1, Ordering::Relaxed);
             if let Ok(number) = self.other().note(&number).timeout(Duration::from_millis(5)).wait() {
                 self.note(number);
             }
@@ -106,15 +125,17 @@ impl Shared {
 
     fn print(self: &Arc<Self>) {
         for number in 0.. {
-            println!("{} is at {number}: {:?}", self.me, vec![number; 5]);
-            eprintln!("{} has noted {}", self.me, self.noted.lock().len());
-            log::info!("{} logs {:?}", self.me, vec![number; 5]);
+            self.rounds[2].fetch_add(1, Ordering::Relaxed);
+            println!("{} is at {}", self.me, Numbers(number));
+            eprintln!("{} has noted {}", self.me, Numbers(self.noted.lock().len() as u64));
+            log::info!("{} logs {}", self.me, Numbers(number));
             rest();
         }
     }
 
     fn apply(self: &Arc<Self>, apply: &Sender<ApplyMsg>) {
         for index in 1.. {
+            self.rounds[3].fetch_add(1, Ordering::Relaxed);
             let command = index.to_string().into_bytes();
             if apply.send(ApplyMsg::Command { index, command }).is_err() {
                 return;
@@ -143,8 +164,10 @@ impl Node for Busy {
     }
 
     fn state(&self) -> State {
+        // It must not wait, but here it shall still be under way when the server crashes.
+        rest();
         let noted = self.shared.noted.lock();
-        println!("{} tells its state", self.shared.me);
+        println!("{} tells its state, {}", self.shared.me, Numbers(7));
         State { term: noted.len() as u64, is_leader: false }
     }
 
@@ -182,16 +205,18 @@ fn servers_that_crash_in_the_midst_of_anything_hold_up_nobody() {
             cluster.start(server);
             cluster.connect(server);
         }
-        // Calls into servers that are just being crashed.
-        let visitor = cluster.clone();
-        let visits = run.spawn("visitor", move || {
-            (0..2_000)
-                .filter_map(|visit| {
+        let over = Arc::new(AtomicBool::new(false));
+        let visit = |server| {
+            let (cluster, over) = (cluster.clone(), over.clone());
+            move || {
+                while !over.load(Ordering::Relaxed) {
+                    cluster.state(server);
                     rest();
-                    visitor.state(visit % SERVERS)
-                })
-                .count()
-        });
+                }
+            }
+        };
+        let visitors: Vec<_> =
+            (0..SERVERS).map(|server| run.spawn(format!("visitor {server}"), visit(server))).collect();
         let mut random = run.rng("crashes");
         for _ in 0..CRASHES {
             run.sleep(Duration::from_micros(random.random_range(0..300)));
@@ -203,11 +228,20 @@ fn servers_that_crash_in_the_midst_of_anything_hold_up_nobody() {
             cluster.start(server);
             cluster.connect(server);
         }
-        let before = recorder.events.load(Ordering::Relaxed);
-        run.sleep(Duration::from_millis(10));
-        assert!(recorder.events.load(Ordering::Relaxed) > before, "the living no longer call each other");
-        assert!((0..SERVERS).all(|server| cluster.state(server).is_some()));
-        assert!(visits.join() > 0);
+        over.store(true, Ordering::Relaxed);
+        visitors.into_iter().for_each(|visitor| visitor.join());
+        let rounds = || -> Vec<_> {
+            let server = |server| cluster.node(server).expect("it is alive").0.shared;
+            let of_one = |it: Arc<Shared>| it.rounds.each_ref().map(|n| n.load(Ordering::Relaxed));
+            (0..SERVERS).map(|it| of_one(server(it))).collect()
+        };
+        let (before, events) = (rounds(), recorder.events.load(Ordering::Relaxed));
+        run.sleep(Duration::from_millis(50));
+        for (server, (before, after)) in before.iter().zip(rounds()).enumerate() {
+            let all_go_on = before.iter().zip(after).all(|(before, after)| *before < after);
+            assert!(all_go_on, "threads of server {server} have stopped: {before:?}, then {after:?}");
+        }
+        assert!(recorder.events.load(Ordering::Relaxed) > events);
     };
     run(test);
 }
