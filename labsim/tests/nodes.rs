@@ -1,5 +1,6 @@
 //! Nodes: who belongs where, crashes, freezes, clocks, and the scopes that shield from them.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -209,5 +210,60 @@ fn crashes_at_random_moments_hang_nothing() {
             while receiver.try_recv().is_ok() {}
         }
         String::from("50 crashes")
+    });
+}
+
+#[test]
+fn a_crash_leaves_nobody_behind_who_is_printing() {
+    Test::new("a_crash_leaves_nobody_behind_who_is_printing").runs(4).run(|_: Run| {
+        let node = Node::new("n");
+        let print = || {
+            let mut out = std::io::stdout().lock();
+            thread::sleep(ms(10));
+            writeln!(out, "slowly").unwrap();
+            drop(out);
+            thread::sleep(ms(1));
+            unreachable!("the crash takes effect once it no longer prints");
+        };
+        node.spawn("t".into(), print).unwrap();
+        thread::sleep(ms(5));
+        node.crash_hard();
+        println!("and the next");
+        String::new()
+    });
+}
+
+/// The woken one was stopped, and others waited for ever for a lock that was free.
+#[test]
+fn a_crash_takes_no_wake_away_from_the_living() {
+    /// Shared by all nodes, as locks inside of the standard library are.
+    static SHARED: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    Test::new("a_crash_takes_no_wake_away_from_the_living").runs(16).run(|_: Run| {
+        let (a, b) = (Node::new("a"), Node::new("b"));
+        let held = SHARED.lock().unwrap();
+        let wait = || drop(SHARED.lock().unwrap());
+        a.spawn("dies".into(), wait).unwrap();
+        let living = b.spawn("lives".into(), wait).unwrap();
+        thread::sleep(ms(1));
+        drop(held);
+        a.crash_hard();
+        living.join().unwrap();
+        String::new()
+    });
+}
+
+#[test]
+fn a_crash_stops_threads_at_points_that_the_program_chose() {
+    Test::new("a_crash_stops_threads_at_points_that_the_program_chose").runs(4).run(|_: Run| {
+        let node = Node::new("n");
+        let its = node.clone();
+        node.spawn("t".into(), move || {
+            labsim::no_preempt(|| its.crash_hard());
+            unreachable!("the end of the scope is such a point");
+        })
+        .unwrap();
+        thread::sleep(ms(1));
+        assert_eq!(node.alive(), [""; 0]);
+        String::new()
     });
 }

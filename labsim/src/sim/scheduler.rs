@@ -674,6 +674,25 @@ mod tests {
         assert_eq!(s.next(), Err(Stop::Deadlock));
     }
 
+    #[test]
+    fn a_crash_spares_who_was_woken_until_it_waits_again() {
+        let (mut s, _) = scheduler(0);
+        let node = s.add_node("n".into());
+        let ids = [(); 3].map(|()| s.spawn(node));
+        park(&mut s, |_| on(8), 3);
+        assert_eq!(s.wake_futex(8, !0, 1), 1);
+        s.crash(node);
+        let woken = s.next().expect("the one that was woken");
+        assert_eq!(ids.iter().filter(|id| s.is_stopped(**id)).count(), 2);
+        assert_eq!(s.wake_futex(8, !0, 1), 1, "it can hand the wake on");
+        s.block(woken, sleep_until(50), true);
+        assert_eq!(s.thread(woken).state, State::Crashed);
+        let next = s.next().expect("the one it woke");
+        s.block(next, on(16), true);
+        assert_eq!(s.next(), Err(Stop::Deadlock));
+        assert!(ids.iter().all(|id| s.is_stopped(*id) && !s.shows_stack(*id)));
+    }
+
     /// Lets others yield until one of `wanted` is to run.
     fn next_of(s: &mut Scheduler, wanted: &[ThreadId]) -> ThreadId {
         loop {
