@@ -381,6 +381,8 @@ impl<N: Node> Inner<N> {
         };
         self.run.end_life(&life.incarnation);
         self.applied.lock().end(server);
+        // A machine that stalls holds up who is to tell it, and calls that are to come to their end.
+        life.incarnation.node().thaw();
         match death {
             Death::Kill => self.kill(&life),
             Death::PowerCut => self.run.stop_life(&life.incarnation),
