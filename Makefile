@@ -38,7 +38,7 @@ check: ## what must hold before a change lands; changes nothing
 	LAB_TIME=real $(CARGO) test --quiet basic_agree
 	handout/check_starter
 
-check_starter: ## the starter builds without warnings and each test of 2A says what to write
+check_starter: ## the starter builds without warnings and each lab says what to write
 	handout/check_starter
 
 fix: ## format, and let clippy mend what it can
