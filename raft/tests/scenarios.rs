@@ -7,7 +7,7 @@ scenarios! {
     acknowledged_kept_2C
     candidate_follows_2A
     commit_bound_2B
-    denied_candidate_2A
+    denied_candidate_2B
     earlier_answer_2B
     earlier_reign_2B
     figure8_2C
