@@ -76,7 +76,7 @@ fn patience_after_vote_2A() {
             cfg.sleep(Duration::from_secs(1));
             if let Some((server, candidate, after)) = stage.candidacy_after_vote(Duration::from_millis(100)) {
                 cfg.fail(format!(
-                    "rule timer-after-vote: server {server} granted its vote to server {candidate} and started an election of its own \
+                    "rule election-timeout: server {server} granted its vote to server {candidate} and started an election of its own \
                      {after:?} later: granting a vote restarts the election timer (figure 2, rules for followers)"
                 ));
             }

@@ -609,4 +609,40 @@ mod tests {
         assert_objects("servers 3\nexpect nowhere x\n", &["x_2B.txt:2:", "begins with `rule`"]);
         assert_objects("servers 3\ncalm\n  rule one\n", &["x_2B.txt:2:", "expected no indented text"]);
     }
+
+    /// The rules that a text names: `rule some-name`.
+    fn rules_in(text: &str) -> impl Iterator<Item = String> {
+        text.split("rule ").skip(1).filter_map(|rest| {
+            let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            name.contains('-').then_some(name)
+        })
+    }
+
+    #[test]
+    fn each_rule_that_a_test_names_has_a_page_and_each_page_is_named() {
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+        let list = |directory: &str| {
+            let entries = std::fs::read_dir(format!("{here}{directory}")).unwrap();
+            entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+        };
+        let mut named: Vec<String> = labtest::RULES.iter().map(|rule| rule.id.to_string()).collect();
+        named.extend(rules_in(include_str!("real_cluster.rs")));
+        for file in list("tests/scenarios") {
+            named.extend(rules_in(&std::fs::read_to_string(file).unwrap()));
+        }
+        named.sort();
+        named.dedup();
+        let mut pages = Vec::new();
+        for path in list("../docs/rules") {
+            let page = std::fs::read_to_string(&path).unwrap();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let parts =
+                [&format!("# {name}\n"), "\nIn the paper: ", "\n## Usual causes\n", "\n## What to look at\n"];
+            let missing = parts.iter().find(|part| !page.contains(**part));
+            assert_eq!(missing, None, "{name}.md");
+            pages.push(name);
+        }
+        pages.sort();
+        assert_eq!(named, pages);
+    }
 }

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_rule_has_a_page_and_each_page_a_rule() {
+    fn each_rule_has_a_page() {
         let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules");
         let pages: BTreeSet<String> = fs::read_dir(pages)
             .unwrap()
@@ -83,7 +83,7 @@ mod tests {
             .collect();
         let rules: BTreeSet<String> = RULES.iter().map(|rule| format!("{}.md", rule.id)).collect();
         assert_eq!(rules.len(), RULES.len(), "two rules share a name");
-        assert_eq!(pages, rules);
+        assert_eq!(rules.difference(&pages).collect::<Vec<_>>(), Vec::<&String>::new(), "without a page");
     }
 
     #[test]
