@@ -23,7 +23,7 @@ seeds: ## N=1000: the labs' tests, each with so many seeds
 mutants: ## the kill matrix: which test objects first to each known bug
 	$(CARGO) run -q -p labgrade -- mutants --markdown docs/kill-matrix.md
 
-check_mutants: ## every mutant's patch applies and builds, and some of them are killed
+check_mutants: ## every mutant's patch applies and compiles, and some of them are killed
 	$(CARGO) run -q -p labgrade -- mutants --check
 	$(CARGO) run -q -p labgrade -- mutants --sample 5 --above 0 --control 1
 

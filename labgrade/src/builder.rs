@@ -27,20 +27,31 @@ pub(crate) fn cargo() -> OsString {
 /// Builds the integration test `suite` of a package of the workspace at `root`, in the build directory `target`, and
 /// returns the binary. Blocks for as long as the build takes. What was built there before is used again.
 pub(crate) fn build_suite(root: &Path, target: &Path, package: Package) -> Result<PathBuf, BuildError> {
-    let built = Command::new(cargo())
-        .args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"])
+    let messages = on_suite(&["test", "--no-run"], root, target, package)?;
+    messages.lines().filter_map(suite_binary).next_back().ok_or(BuildError::NoBinary(package.name()))
+}
+
+/// Sees whether the suite and its package compile, without making a binary: a matter of a second where that is one of
+/// up to a minute, as code that others may inline has changed.
+pub(crate) fn check_suite(root: &Path, target: &Path, package: Package) -> Result<(), BuildError> {
+    on_suite(&["check"], root, target, package).map(drop)
+}
+
+/// Has cargo do something with the suite, and returns its messages.
+fn on_suite(what: &[&str], root: &Path, target: &Path, package: Package) -> Result<String, BuildError> {
+    let done = Command::new(cargo())
+        .args(what)
+        .args(["--locked", "--message-format=json-render-diagnostics"])
         .args(["--package", package.name(), "--test", "suite"])
         .current_dir(root)
         .env("CARGO_TARGET_DIR", target)
         // Systems that test changes often switch it off; here it makes most of the difference.
         .env("CARGO_INCREMENTAL", "1")
         .output()?;
-    if !built.status.success() {
-        return Err(BuildError::Failed(String::from_utf8_lossy(&built.stderr).trim().to_owned()));
+    if !done.status.success() {
+        return Err(BuildError::Failed(String::from_utf8_lossy(&done.stderr).trim().to_owned()));
     }
-    let messages = String::from_utf8_lossy(&built.stdout);
-    let binary = messages.lines().filter_map(suite_binary).next_back();
-    binary.ok_or(BuildError::NoBinary(package.name()))
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 /// The binary, if cargo's message is about the suite.

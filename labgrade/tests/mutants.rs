@@ -141,7 +141,7 @@ fn the_matrix_is_measured_kept_and_judged() {
     assert!(err.contains("lab::holds_2A with seed 2: it does not hold"), "{err}");
 
     let (code, out, err) = mutants(root, &["--check", "broken", "late"]);
-    assert_eq!((code, out.as_str()), (Some(1), "1 of 2 apply and build\n"), "{err}");
+    assert_eq!((code, out.as_str()), (Some(1), "1 of 2 apply and compile\n"), "{err}");
     assert!(err.contains("ok        1-late"), "{err}");
 }
 

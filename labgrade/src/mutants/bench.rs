@@ -19,7 +19,7 @@ use super::Args;
 use super::catalogue::{Kind, Mutant, Variant};
 use super::matrix::{CorrectRow, Matrix, MutantRow, Tried, VERSION};
 use super::trial::{self, CorrectTrial, MutantTrial, Pursuit, Runnable};
-use crate::builder::{BuildError, build_suite, cargo};
+use crate::builder::{BuildError, build_suite, cargo, check_suite};
 use crate::files::write_whole;
 use crate::labs::{Lab, Package};
 use crate::progress::Progress;
@@ -147,17 +147,15 @@ impl<'a> Bench<'a> {
         &self.manner.rules
     }
 
-    /// Builds all works, and tries nothing. Whether all could be built.
+    /// Compiles all works, and tries nothing. Whether all could be compiled.
     pub(super) fn check(&self, works: &[Work]) -> io::Result<bool> {
         let mut scratch = self.scratch()?;
         let progress = Progress::new(works.len());
         let mut wrong = 0;
         for work in works {
             progress.doing(&work.name);
-            match self.build(work, &mut scratch)? {
-                Ok((build_s, _)) => {
-                    progress.done(&format!("ok        {} (built in {build_s:.1} s)", work.name))
-                }
+            match self.compile(work, &mut scratch)? {
+                Ok(()) => progress.done(&format!("ok        {}", work.name)),
                 Err(why) => {
                     wrong += 1;
                     progress.done(&format!("BROKEN    {}: {why}", work.name));
@@ -165,7 +163,7 @@ impl<'a> Bench<'a> {
             }
         }
         drop(progress);
-        println!("{} of {} apply and build", works.len() - wrong, works.len());
+        println!("{} of {} apply and compile", works.len() - wrong, works.len());
         Ok(wrong == 0)
     }
 
@@ -258,6 +256,21 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// Compiles a work's suites; the inner error is the work's own fault.
+    fn compile(&self, work: &Work, scratch: &mut Scratch) -> io::Result<Result<(), String>> {
+        let tree = match &work.tree {
+            Ok(tree) => tree,
+            Err(why) => return Ok(Err(why.clone())),
+        };
+        scratch.hold(tree)?;
+        for package in work.packages() {
+            if let Err(error) = check_suite(scratch.directory(), &self.out.join("build"), package) {
+                return own_fault(error).map(Err);
+            }
+        }
+        Ok(Ok(()))
+    }
+
     /// Builds a work's suites, and says in how many seconds; the inner error is the work's own fault.
     fn build(&self, work: &Work, scratch: &mut Scratch) -> io::Result<Result<(f64, Vec<Suite>), String>> {
         let tree = match &work.tree {
@@ -270,8 +283,7 @@ impl<'a> Bench<'a> {
         for package in work.packages() {
             let binary = match build_suite(scratch.directory(), &self.out.join("build"), package) {
                 Ok(binary) => binary,
-                Err(BuildError::Failed(said)) => return Ok(Err(format!("it does not compile:\n{said}"))),
-                Err(other) => return Err(io::Error::other(other)),
+                Err(error) => return own_fault(error).map(Err),
             };
             // Out of the way of the next build. Moved and not copied: a file that was just written cannot be run as
             // long as another process, started in that moment, still has it open.
@@ -382,6 +394,14 @@ impl<'a> Bench<'a> {
             write_whole(&self.kept_at(work), serde_json::to_string_pretty(&kept)?)?;
         }
         Ok(())
+    }
+}
+
+/// What a work is told that does not compile; any other error is not its fault.
+fn own_fault(error: BuildError) -> io::Result<String> {
+    match error {
+        BuildError::Failed(said) => Ok(format!("it does not compile:\n{said}")),
+        other => Err(io::Error::other(other)),
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Try the correct variants, and no mutants
     #[arg(long)]
     correct: bool,
-    /// See that every patch applies and builds, and try nothing
+    /// See that every patch applies and compiles, and try nothing
     #[arg(long, conflicts_with_all = ["correct", "sample"])]
     check: bool,
     /// Only so many of the safety mutants
