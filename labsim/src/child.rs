@@ -8,10 +8,12 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::judge::is_judged;
 use crate::wire::Finished;
 
 /// Names the test, the seed and where to write, to the process that is to run it.
@@ -37,8 +39,18 @@ pub(crate) struct Task {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) finished: Result<Finished, String>,
+    pub(crate) fate: Fate,
     /// Everything it wrote to standard output and standard error, in order.
     pub(crate) output: String,
+}
+
+/// How its process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// By its own doing, or for being late.
+    Exited,
+    /// By a SIGKILL that was not ours.
+    Killed,
 }
 
 /// The child's end: what to do and where to write.
@@ -57,6 +69,12 @@ impl Order {
         let mut number = || parts.next()?.parse::<u64>().ok();
         let [output, result, seed, record] = [number()?, number()?, number()?, number()?];
         let test = parts.next()?.to_owned();
+        is_judged();
+        // Both are ours alone, and not for processes that the test may start: they could answer in our place.
+        for fd in [output, result] {
+            // SAFETY: changes a flag of a descriptor.
+            unsafe { libc::fcntl(fd as RawFd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
         let task = Task { test, seed, record: record != 0, processor: None };
         Some(Order { task, output: output as RawFd, result: result as RawFd })
     }
@@ -92,7 +110,7 @@ impl Order {
 /// Runs `task` in a child and waits for it; real time is limited to `wall_max` and some grace.
 pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
     let (output, output_of_child) = pipe()?;
-    let (result, result_of_child) = pipe()?;
+    let (result, result_of_child) = socket_pair()?;
     let order = format!(
         "{} {} {} {} {}",
         output_of_child.as_raw_fd(),
@@ -122,12 +140,13 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
     kill_group(&child);
     let status = child.wait()?;
     let Collected { output, result, late } = collected?;
+    let fate = if status.signal() == Some(libc::SIGKILL) && !late { Fate::Killed } else { Fate::Exited };
     let output = output.into_text();
     let finished = match Finished::decode(&result.head) {
         Some(finished) if !late => Ok(finished),
         _ => Err(why(status, late, &output, wall_max)),
     };
-    Ok(Ended { finished, output })
+    Ok(Ended { finished, fate, output })
 }
 
 /// Whether the executable lies elsewhere in each process.
@@ -182,6 +201,13 @@ fn pipe() -> io::Result<(File, OwnedFd)> {
         }
         Ok((File::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
     }
+}
+
+/// Two ends of a channel, both closed by exec. Unlike a pipe it cannot be opened by its name under `/proc`, so that
+/// safe code in the child cannot answer in the runtime's place.
+fn socket_pair() -> io::Result<(File, OwnedFd)> {
+    let (one, other) = UnixStream::pair()?;
+    Ok((File::from(OwnedFd::from(one)), OwnedFd::from(other)))
 }
 
 fn kill_group(child: &Child) {

@@ -9,8 +9,16 @@ use std::time::Duration;
 use crate::options::Handover;
 
 /// The variables this crate reads.
-const OWN: [&str; 7] =
-    ["LAB_SEED", "LAB_RUNS", "LAB_TIME", "LAB_TIMEOUT", "LAB_INPROCESS", "LAB_HANDOVER", "LAB_CHECK"];
+const OWN: [&str; 8] = [
+    "LAB_SEED",
+    "LAB_RUNS",
+    "LAB_TIME",
+    "LAB_TIMEOUT",
+    "LAB_MEMORY",
+    "LAB_INPROCESS",
+    "LAB_HANDOVER",
+    "LAB_CHECK",
+];
 
 /// The values of the variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +31,8 @@ pub struct Knobs {
     pub real_time: bool,
     /// `LAB_TIMEOUT=<seconds>` of real time for one run.
     pub timeout: Option<Duration>,
+    /// `LAB_MEMORY=<MiB>` for one run, in bytes.
+    pub memory_max: Option<usize>,
     /// `LAB_INPROCESS=1`: no child process.
     pub in_process: bool,
     /// `LAB_HANDOVER=fast` or `futex`.
@@ -65,6 +75,7 @@ impl Knobs {
             runs: None,
             real_time: false,
             timeout: None,
+            memory_max: None,
             in_process: false,
             handover: Handover::Auto,
             check: false,
@@ -99,6 +110,11 @@ impl Knobs {
             "LAB_TIMEOUT" => {
                 let seconds = value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
                 self.timeout = Some(seconds.filter(|t| !t.is_zero()).ok_or("seconds, more than 0")?);
+            }
+            "LAB_MEMORY" => {
+                let bytes = value.parse().ok().and_then(|mib: usize| mib.checked_mul(1 << 20));
+                self.memory_max =
+                    Some(bytes.filter(|bytes| *bytes > 0).ok_or("MiB, a whole number of at least 1")?);
             }
             "LAB_INPROCESS" => self.in_process = choice(value, "0", "1").ok_or("0 or 1")?,
             "LAB_HANDOVER" => {
@@ -149,6 +165,7 @@ mod tests {
             ("LAB_RUNS", "8"),
             ("LAB_TIME", "real"),
             ("LAB_TIMEOUT", "2.5"),
+            ("LAB_MEMORY", "512"),
             ("LAB_INPROCESS", "1"),
             ("LAB_HANDOVER", "futex"),
             ("LAB_CHECK", "1"),
@@ -159,7 +176,7 @@ mod tests {
         assert_eq!(knobs.seed, Some((17, Some("ab12".into()))));
         assert_eq!((knobs.runs, knobs.real_time, knobs.in_process, knobs.check), (Some(8), true, true, true));
         assert_eq!(knobs.timeout, Some(Duration::from_millis(2500)));
-        assert_eq!(knobs.handover, Handover::Futex);
+        assert_eq!((knobs.memory_max, knobs.handover), (Some(512 << 20), Handover::Futex));
         assert_eq!(warnings, [""; 0]);
     }
 
@@ -172,6 +189,8 @@ mod tests {
             ("LAB_TIME", "virtual"),
             ("LAB_TIMEOUT", "0"),
             ("LAB_TIMEOUT", "inf"),
+            ("LAB_MEMORY", "0"),
+            ("LAB_MEMORY", "1G"),
             ("LAB_INPROCESS", "yes"),
             ("LAB_HANDOVER", "slow"),
             ("LAB_CHECK", ""),

@@ -43,6 +43,7 @@
 //! | `LAB_RUNS=<n>` | how many seeds |
 //! | `LAB_TIME=sim` or `real` | real: nothing is simulated |
 //! | `LAB_TIMEOUT=<seconds>` | real time for one run |
+//! | `LAB_MEMORY=<MiB>` | memory for one run |
 //! | `LAB_INPROCESS=1` | no child process; also when a debugger is attached. May not replay exactly |
 //! | `LAB_HANDOVER=fast` or `futex` | how threads take turns; the schedule is the same |
 //! | `LAB_CHECK=1` | every seed twice; the first difference is pointed at |
@@ -143,6 +144,8 @@ mod build_id;
 #[cfg(target_os = "linux")]
 mod child;
 mod env;
+#[cfg(target_os = "linux")]
+mod judge;
 pub mod node;
 mod options;
 mod real_time;

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::build_id::build_id;
 use crate::env::Knobs;
+#[cfg(target_os = "linux")]
+use crate::judge::Judge;
 use crate::options::Options;
 use crate::report::{Failure, Report};
 #[cfg(target_os = "linux")]
@@ -96,6 +98,7 @@ impl Test {
         };
         self.options.handover = knobs.handover;
         self.options.wall_max = knobs.timeout.unwrap_or(self.options.wall_max);
+        self.options.memory_max = knobs.memory_max.unwrap_or(self.options.memory_max);
         let mut real = knobs.real_time;
         if let (false, Some(reason)) = (real, sim::unsupported()) {
             remarks.push(format!("note: runs take real time: {reason}"));
@@ -110,6 +113,10 @@ impl Test {
                 self.options.record = order.task.record;
                 let finished = self.run_here(real, body);
                 order.answer(&finished);
+            }
+            if let Some(judge) = Judge::asked() {
+                let judged = judge.and_then(|judge| judge.run(&self.name, self.options.wall_max, real));
+                return judged.map_err(|error| format!("{}: no word with the grader: {error}", self.name));
             }
             // Said by the process that the user started, and once.
             say_once(&remarks);
