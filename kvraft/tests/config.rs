@@ -8,6 +8,7 @@ mod calls;
 mod clerk;
 mod clerks;
 mod history;
+mod post;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -25,9 +26,10 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::wire;
-pub(crate) use clerk::Store;
+pub(crate) use clerk::{Store, TestClerk};
 use clerks::Clerks;
 use history::Record;
+pub(crate) use post::{End, Post};
 
 /// The time in which a cluster should elect a leader, several times over.
 pub(crate) const ELECTION: Duration = Duration::from_secs(1);
@@ -38,6 +40,9 @@ pub(crate) const NO_SNAPSHOTS: Option<usize> = None;
 /// How many seeds each test runs with, where the environment does not say: clerks that go on for 15 s make some ten
 /// thousand operations, and a lab should not take longer than ten seconds or so.
 const SEEDS: u32 = 5;
+
+/// The same for tests of one schedule, which hardly depends on chance.
+const TARGETED_SEEDS: u32 = 8;
 
 /// The Raft state on disk may have so many times the bytes at which the service is to make a snapshot.
 const STATE_FACTOR: usize = 8;
@@ -67,9 +72,24 @@ pub(crate) fn kv_test<F>(servers: usize, net: Net, max_raft_state: Option<usize>
 where
     F: Fn(&Config) + Send + Sync + 'static,
 {
+    run(SEEDS, servers, net, max_raft_state, body);
+}
+
+/// A test of one schedule on a reliable network, which only its [`Post`] disturbs.
+pub(crate) fn targeted_test<F>(servers: usize, max_raft_state: Option<usize>, body: F)
+where
+    F: Fn(&Config) + Send + Sync + 'static,
+{
+    run(TARGETED_SEEDS, servers, Net::Reliable, max_raft_state, body);
+}
+
+fn run<F>(seeds: u32, servers: usize, net: Net, max_raft_state: Option<usize>, body: F)
+where
+    F: Fn(&Config) + Send + Sync + 'static,
+{
     let name = TestName::of::<F>();
     let setting = Setting { servers, net, max_raft_state, clerk: |servers| Box::new(Clerk::new(servers)) };
-    labtest::run_seeds(name, SEEDS, move |run| body(&Config::new(run, name, setting)));
+    labtest::run_seeds(name, seeds, move |run| body(&Config::new(run, name, setting)));
 }
 
 /// The report of a test that must fail; `None` if it passes.
@@ -291,6 +311,30 @@ impl Config {
     pub(crate) fn start(&self, server: usize) {
         self.note(format!("server {server} starts"));
         self.cluster.start(server);
+    }
+
+    /// Whether the clock is virtual; if not, says why the test is no use then.
+    pub(crate) fn needs_virtual_time(&self, why: &str) -> bool {
+        if !labtest::is_simulated() {
+            self.run.warn(format!("skipped in real time: {why}"));
+        }
+        labtest::is_simulated()
+    }
+
+    /// Stops a server's threads, as a machine that stalls, until [`thaw`](Config::thaw). In virtual time only.
+    pub(crate) fn freeze(&self, server: usize) {
+        self.note(format!("server {server} stalls"));
+        self.cluster.freeze(server);
+    }
+
+    pub(crate) fn thaw(&self, server: usize) {
+        self.note(format!("server {server} goes on"));
+        self.cluster.thaw(server);
+    }
+
+    /// How many bytes the newest snapshot of a server has on its disk; 0 if there is none.
+    pub(crate) fn snapshot_size(&self, server: usize) -> usize {
+        self.cluster.disk(server).snapshot_size()
     }
 
     /// Fails if a server that was killed 10 s ago, or longer, still has threads. In real time nobody knows them.

@@ -65,11 +65,8 @@ pub(crate) fn one_key(cfg: &Config) {
     clients.into_iter().for_each(|client| client.join());
 
     cfg.phase("the key holds what all have appended");
-    let value = clerk.get("k");
     for client in 0..CLIENTS {
-        if let Some(objection) = appends::objection(&value, client, APPENDS) {
-            cfg.fail(format!("key \"k\" does not hold what client {client} has appended: {objection}"));
-        }
+        clerk.check_appends("k", client, APPENDS);
     }
 }
 

@@ -8,8 +8,8 @@ use kvraft::{Clerk, KvClient};
 use labtest::{observe, seconds};
 use linearizability::models::{self, KvCall, KvInput};
 
-use super::Config;
 use super::clerks::Desk;
+use super::{Config, End};
 use crate::appends;
 
 /// What a clerk does; the tests of the harness have clerks of their own kinds.
@@ -83,6 +83,25 @@ impl TestClerk {
         store.append(key, value);
         observe(|| call.returned());
         end(cfg, desk);
+    }
+
+    /// Who it is in the [`Post`](super::Post).
+    pub(crate) fn end(&self) -> End {
+        End::Clerk(self.desk.number)
+    }
+
+    /// Lets it reach these servers and no others.
+    pub(crate) fn reach(&self, servers: &[usize]) {
+        self.desk.reach(self.cfg.cluster.network(), servers);
+    }
+
+    /// Fails unless `key` holds the first `count` texts that `client` has appended, each once and in order.
+    #[track_caller]
+    pub(crate) fn check_appends(&mut self, key: &str, client: usize, count: usize) {
+        let value = self.get(key);
+        if let Some(objection) = appends::objection(&value, client, count) {
+            self.cfg.fail(format!("key {key:?} does not hold what client {client} has appended: {objection}"));
+        }
     }
 
     /// Fails unless `key` has this value.

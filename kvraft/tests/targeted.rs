@@ -1,0 +1,326 @@
+//! Schedules on which a key/value service can go wrong and that seldom come about by chance: a request that is
+//! executed and not answered, copies of requests, leaders that do not know that they were replaced, servers that know
+//! the past from a snapshot only. None of them depends on what clerks and servers say to each other.
+//!
+//! (The original labs have no such tests.)
+
+use std::time::Duration;
+
+use labrpc::{Fate, Kind, Notice};
+
+use crate::appends;
+use crate::config::{Config, ELECTION, End, NO_SNAPSHOTS, Post, TestClerk, targeted_test};
+
+/// How large the Raft state may grow before the service makes a snapshot.
+const MAX_RAFT_STATE: Option<usize> = Some(1000);
+
+/// A clerk that has written `key`, and so knows who leads; and the leader.
+fn clerk_of_leader(cfg: &Config, key: &str) -> (TestClerk, usize) {
+    let mut clerk = cfg.clerk();
+    clerk.put(key, "");
+    (clerk, cfg.leader())
+}
+
+/// The other servers.
+fn others(cfg: &Config, server: usize) -> Vec<usize> {
+    cfg.all().filter(|&other| other != server).collect()
+}
+
+/// Starts a server that was shut down, and joins all.
+fn revive(cfg: &Config, server: usize) {
+    cfg.start(server);
+    cfg.connect_all();
+}
+
+/// Has the clerk append its text of this number to `key`, in a thread of its own, so that `leader` executes it and the
+/// answer is lost; the clerk is not told.
+fn append_without_answer(
+    cfg: &Config,
+    post: &Post,
+    mut clerk: TestClerk,
+    leader: usize,
+    number: usize,
+) -> labtest::Task<TestClerk> {
+    post.next(Kind::Reply, End::Server(leader), clerk.end(), Fate::Drop(Notice::ByTimeout));
+    let append = cfg.spawn("a client", move |_| {
+        clerk.append("k", &appends::text(0, number));
+        clerk
+    });
+    post.wait(&format!("the answer of server {leader} to an append"));
+    append
+}
+
+/// Each request is executed, and its first answer lost. The clerk asks again: that is the same request.
+///
+/// "If the leader crashes after committing the log entry but before responding to the client, the client will retry the
+/// command with a new leader, causing it to be executed a second time. The solution is for clients to assign unique
+/// serial numbers to every command" (section 8). The leader need not crash for that.
+#[test]
+fn lost_answers_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        const APPENDS: usize = 10;
+        let post = cfg.post();
+        let (mut clerk, leader) = clerk_of_leader(cfg, "k");
+        for number in 0..APPENDS {
+            post.next(Kind::Reply, End::Server(leader), clerk.end(), Fate::Drop(Notice::AtOnce));
+            clerk.append("k", &appends::text(0, number));
+        }
+        clerk.check_appends("k", 0, APPENDS);
+    });
+}
+
+/// The leader executes a request and crashes before it answers; the clerk asks the next leader. That one has the
+/// request in its log, but does not know yet that it is committed: whether a request is a duplicate can only be told
+/// when it is executed.
+#[test]
+fn retry_at_new_leader_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        const ROUNDS: usize = 4;
+        let post = cfg.post();
+        let (mut clerk, _) = clerk_of_leader(cfg, "k");
+        for round in 0..ROUNDS {
+            // An answer must not be lost that says "not the leader".
+            clerk.get("k");
+            let leader = cfg.leader();
+            cfg.phase(format!("server {leader} executes an append and crashes"));
+            let append = append_without_answer(cfg, &post, clerk, leader, round);
+            cfg.shut_down(leader);
+            clerk = append.join();
+            revive(cfg, leader);
+        }
+        clerk.check_appends("k", 0, ROUNDS);
+    });
+}
+
+/// Each request arrives three times at once: the copies are in the log before the first is executed.
+#[test]
+fn repeated_requests_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        const APPENDS: usize = 20;
+        let post = cfg.post();
+        let mut clerk = cfg.clerk();
+        post.all(Kind::Request, clerk.end(), End::AnyServer, Fate::Duplicate(2));
+        (0..APPENDS).for_each(|number| clerk.append("k", &appends::text(0, number)));
+        clerk.check_appends("k", 0, APPENDS);
+    });
+}
+
+/// Copies of requests arrive when their clerk has gone on to others, and the service has been overwritten meanwhile.
+#[test]
+fn late_copies_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        const APPENDS: usize = 5;
+        let post = cfg.post();
+        let (mut clerk, _) = clerk_of_leader(cfg, "k");
+        post.all(Kind::Request, clerk.end(), End::AnyServer, Fate::Keep);
+        clerk.put("k", "forgotten");
+        clerk.append("k", " too");
+        clerk.put("k", "");
+        (0..APPENDS).for_each(|number| clerk.append("k", &appends::text(0, number)));
+        post.calm();
+        cfg.phase("copies of all these requests arrive");
+        let copies = post.release();
+        cfg.check(copies > APPENDS, || format!("the network has kept {copies} copies only"));
+        cfg.sleep(ELECTION);
+        let expected: String = (0..APPENDS).map(|number| appends::text(0, number)).collect();
+        clerk.check("k", &expected);
+    });
+}
+
+/// A clerk reaches only a leader that has been replaced and does not know.
+///
+/// "A leader must check whether it has been deposed before processing a read-only request" (section 8). The answers to
+/// what it sent before it was cut off come late, and prove nothing: they are older than the read.
+#[test]
+fn deposed_leader_3A() {
+    targeted_test(5, NO_SNAPSHOTS, |cfg| {
+        let post = cfg.post();
+        let (mut clerk, leader) = clerk_of_leader(cfg, "k");
+        clerk.put("k", "old");
+        clerk.check("k", "old");
+        let mut reader = cfg.clerk_at(&[leader]);
+        reader.check("k", "old");
+
+        cfg.phase(format!("what the others answer server {leader} is held up, then it is cut off"));
+        let (old, any) = (End::Server(leader), End::AnyServer);
+        post.all(Kind::Reply, any, old, Fate::Hold);
+        cfg.sleep(ELECTION / 5);
+        for (from, to) in [(old, any), (any, old)] {
+            post.all(Kind::Request, from, to, Fate::Drop(Notice::ByTimeout));
+        }
+        let mut writer = cfg.clerk_at(&others(cfg, leader));
+        writer.put("k", "new");
+
+        cfg.phase(format!("server {leader} is asked"));
+        let get = cfg.spawn("a get", move |_| reader.get("k"));
+        cfg.sleep(ELECTION / 20);
+        post.release();
+        must_not_return(cfg, leader, &get, ELECTION);
+
+        cfg.phase("all are together again");
+        post.calm();
+        cfg.connect_all();
+        must_read(cfg, "new", get);
+    });
+}
+
+/// The same when the leader's machine stalls: it wakes with the request before it, and with a term that is over.
+#[test]
+fn stalled_leader_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        if !cfg.needs_virtual_time("the threads of one server cannot be stopped") {
+            return;
+        }
+        let (mut clerk, leader) = clerk_of_leader(cfg, "k");
+        clerk.put("k", "old");
+        clerk.check("k", "old");
+        let mut reader = cfg.clerk_at(&[leader]);
+        reader.check("k", "old");
+        cfg.phase(format!("server {leader} stalls, and another leads"));
+        cfg.freeze(leader);
+        let mut writer = cfg.clerk_at(&others(cfg, leader));
+        writer.put("k", "new");
+        let get = cfg.spawn("a get", move |_| reader.get("k"));
+        cfg.sleep(ELECTION / 10);
+        cfg.phase(format!("server {leader} goes on"));
+        cfg.thaw(leader);
+        cfg.sleep(ELECTION / 10);
+        cfg.connect_all();
+        must_read(cfg, "new", get);
+    });
+}
+
+fn must_not_return(cfg: &Config, leader: usize, get: &labtest::Task<String>, limit: Duration) {
+    cfg.check(!get.is_done_within(limit), || {
+        format!(
+            "a get has returned to a clerk that reaches only server {leader}, which was the leader and has been cut off \
+             from all others: another has been elected, and has executed a put of which server {leader} knows nothing. A \
+             leader must make sure that it still leads before it answers a read (section 8)"
+        )
+    });
+}
+
+fn must_read(cfg: &Config, expected: &str, get: labtest::Task<String>) {
+    cfg.check(get.is_done_within(3 * ELECTION), || {
+        "a get has not returned although its clerk has been able to reach all servers for 3 s".to_owned()
+    });
+    let value = get.join();
+    cfg.check(value == expected, || {
+        format!(
+            "a get returned {value:?}, although a put of {expected:?} had returned before the get was called: a leader must \
+             make sure that it still leads before it answers a read (section 8)"
+        )
+    });
+}
+
+/// A leader commits, answers and crashes before the others know that it is committed. The next leader, which has not
+/// committed anything yet, does not know either, and must not answer from what it has executed.
+///
+/// "The Leader Completeness Property guarantees that a leader has all committed entries, but at the start of its term, it
+/// may not know which those are" (section 8).
+#[test]
+fn first_read_of_a_leader_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        const ROUNDS: usize = 4;
+        let (mut writer, mut reader) = (cfg.clerk(), cfg.clerk());
+        for round in 0..ROUNDS {
+            writer.append("k", &appends::text(0, round));
+            let leader = cfg.leader();
+            writer.append("k", &format!("and {round};"));
+            cfg.shut_down(leader);
+            cfg.phase(format!("server {leader} has crashed, and the next leader is asked for a value"));
+            let expected: String =
+                (0..=round).map(|round| format!("{}and {round};", appends::text(0, round))).collect();
+            reader.check("k", &expected);
+            revive(cfg, leader);
+        }
+    });
+}
+
+/// A leader that is cut off proposes one clerk's append. Its place in the log goes to what the next leader proposes, and
+/// when the old one applies that, the append has not happened.
+#[test]
+fn place_of_another_3A() {
+    targeted_test(5, NO_SNAPSHOTS, |cfg| {
+        const PUTS: usize = 20;
+        let (mut clerk, leader) = clerk_of_leader(cfg, "k");
+        let others = others(cfg, leader);
+        cfg.phase(format!("server {leader} is cut off, and given an append"));
+        cfg.partition(&[&[leader], &others]);
+        clerk.reach(&[leader]);
+        let append = cfg.spawn("an append", move |_| {
+            clerk.append("k", &appends::text(0, 0));
+            clerk
+        });
+        cfg.sleep(ELECTION / 20);
+        cfg.phase("the others go on");
+        let mut other = cfg.clerk_at(&others);
+        (0..PUTS).for_each(|number| other.put("other", &number.to_string()));
+        cfg.phase("all servers are together again");
+        cfg.partition(&[&cfg.all().collect::<Vec<_>>()]);
+        cfg.sleep(ELECTION);
+        cfg.connect_all();
+        append.join().check_appends("k", 0, 1);
+    });
+}
+
+/// So many bytes of log are certainly discarded, whenever a service makes its snapshots.
+fn fill_the_log(clerk: &mut TestClerk) {
+    let filling = "x".repeat(200);
+    (0..100).for_each(|number| clerk.put("filling", &format!("{number} {filling}")));
+}
+
+/// A request is executed and not answered. When its clerk asks again, all servers know it from their snapshots only.
+#[test]
+fn retry_after_restart_3B() {
+    targeted_test(3, MAX_RAFT_STATE, |cfg| {
+        let post = cfg.post();
+        let (clerk, leader) = clerk_of_leader(cfg, "k");
+        let end = clerk.end();
+        let append = append_without_answer(cfg, &post, clerk, leader, 0);
+        post.all(Kind::Request, end, End::AnyServer, Fate::Drop(Notice::AtOnce));
+        cfg.phase("the servers make snapshots, and all crash");
+        fill_the_log(&mut cfg.clerk());
+        cfg.all().for_each(|server| {
+            cfg.check(cfg.snapshot_size(server) > 0, || format!("server {server} has made no snapshot"));
+            cfg.shut_down(server);
+        });
+        cfg.all().for_each(|server| cfg.start(server));
+        cfg.connect_all();
+        cfg.phase("the clerk asks again");
+        post.calm();
+        append.join().check_appends("k", 0, 1);
+    });
+}
+
+/// A server that was cut off for longer than the log remembers gets a snapshot from the leader, and is then the only one
+/// that can lead: all that it knows of values and of executed requests is what it was sent.
+#[test]
+fn leader_from_a_snapshot_3B() {
+    targeted_test(3, MAX_RAFT_STATE, |cfg| {
+        let post = cfg.post();
+        let (clerk, leader) = clerk_of_leader(cfg, "k");
+        let [late, other] = others(cfg, leader)[..] else { unreachable!("there are three servers") };
+        cfg.phase(format!("server {late} misses an append that is not answered, and more than the log holds"));
+        cfg.partition(&[&[leader, other], &[late]]);
+        let end = clerk.end();
+        let append = append_without_answer(cfg, &post, clerk, leader, 0);
+        post.all(Kind::Request, end, End::AnyServer, Fate::Drop(Notice::AtOnce));
+        let mut filler = cfg.clerk_at(&[leader, other]);
+        fill_the_log(&mut filler);
+        filler.put("filling", "full");
+
+        cfg.phase(format!("server {late} gets a snapshot"));
+        cfg.partition(&[&[late, other], &[leader]]);
+        let mut filler = cfg.clerk_at(&[late, other]);
+        filler.check("filling", "full");
+        filler.put("filling", "again");
+
+        cfg.phase(format!("only server {late} can lead"));
+        cfg.partition(&[&[late, leader], &[other]]);
+        let mut reader = cfg.clerk_at(&[late, leader]);
+        reader.check("filling", "again");
+        post.calm();
+        append.join().check_appends("k", 0, 1);
+    });
+}
