@@ -6,8 +6,9 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use kvraft::{Clerk, KvClient};
+use labrpc::{Fate, Kind};
 
-use crate::config::{Config, NO_SNAPSHOTS, Net, Setting, Store, objection};
+use crate::config::{Config, End, NO_SNAPSHOTS, Net, Setting, Store, objection};
 use crate::lab_3a::{one_key, one_partition};
 use crate::load::{self, Load};
 
@@ -269,6 +270,18 @@ fn an_operation_that_does_not_return_is_reported_with_all_that_is_known() {
         "server  alive  connected    term  leader\n",
     ];
     objection.says(&parts);
+}
+
+/// A schedule that does not come about must not pass for one that did.
+#[test]
+fn a_message_that_does_not_come_is_missed() {
+    let real = |servers| -> Box<dyn Store> { Box::new(Clerk::new(servers)) };
+    let objection = Objection::to(with_clerks(real), |cfg| {
+        let (post, clerk) = (cfg.post(), cfg.clerk());
+        post.next(Kind::Reply, End::AnyServer, clerk.end(), Fate::Deliver);
+        post.wait("an answer to a clerk that asks nothing");
+    });
+    objection.says(&["an answer to a clerk that asks nothing has not happened within 10 s"]);
 }
 
 /// Asks three times, and keeps the last answer.

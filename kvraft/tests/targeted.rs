@@ -164,29 +164,33 @@ fn deposed_leader_3A() {
     });
 }
 
-/// The same when the leader's machine stalls: it wakes with the request before it, and with a term that is over.
+/// The same when the leader's machine stalls: it wakes with reads before it, and with a term that is over.
 #[test]
 fn stalled_leader_3A() {
     targeted_test(3, NO_SNAPSHOTS, |cfg| {
         if !cfg.needs_virtual_time("the threads of one server cannot be stopped") {
             return;
         }
+        const READERS: usize = 5;
         let (mut clerk, leader) = clerk_of_leader(cfg, "k");
         clerk.put("k", "old");
         clerk.check("k", "old");
-        let mut reader = cfg.clerk_at(&[leader]);
-        reader.check("k", "old");
         cfg.phase(format!("server {leader} stalls, and another leads"));
         cfg.freeze(leader);
         let mut writer = cfg.clerk_at(&others(cfg, leader));
         writer.put("k", "new");
-        let get = cfg.spawn("a get", move |_| reader.get("k"));
+        let gets: Vec<_> = (0..READERS)
+            .map(|reader| {
+                let mut clerk = cfg.clerk_at(&[leader]);
+                cfg.spawn(format!("get {reader}"), move |_| clerk.get("k"))
+            })
+            .collect();
         cfg.sleep(ELECTION / 10);
         cfg.phase(format!("server {leader} goes on"));
         cfg.thaw(leader);
         cfg.sleep(ELECTION / 10);
         cfg.connect_all();
-        must_read(cfg, "new", get);
+        gets.into_iter().for_each(|get| must_read(cfg, "new", get));
     });
 }
 
@@ -242,12 +246,14 @@ fn first_read_of_a_leader_3A() {
 #[test]
 fn place_of_another_3A() {
     targeted_test(5, NO_SNAPSHOTS, |cfg| {
-        const PUTS: usize = 20;
+        const PUTS: usize = 50;
+        let post = cfg.post();
         let (mut clerk, leader) = clerk_of_leader(cfg, "k");
-        let others = others(cfg, leader);
+        let (others, end) = (others(cfg, leader), clerk.end());
         cfg.phase(format!("server {leader} is cut off, and given an append"));
         cfg.partition(&[&[leader], &others]);
-        clerk.reach(&[leader]);
+        post.all(Kind::Request, end, End::AnyServer, Fate::Drop(Notice::AtOnce));
+        post.all(Kind::Request, end, End::Server(leader), Fate::Deliver);
         let append = cfg.spawn("an append", move |_| {
             clerk.append("k", &appends::text(0, 0));
             clerk
@@ -256,18 +262,31 @@ fn place_of_another_3A() {
         cfg.phase("the others go on");
         let mut other = cfg.clerk_at(&others);
         (0..PUTS).for_each(|number| other.put("other", &number.to_string()));
-        cfg.phase("all servers are together again");
+
+        cfg.phase("all servers are together again, while the append waits");
+        post.next(Kind::Request, end, End::Server(leader), Fate::Deliver);
+        post.wait(&format!("a request of clerk 0 to server {leader}"));
+        cfg.sleep(ELECTION / 200);
         cfg.partition(&[&cfg.all().collect::<Vec<_>>()]);
         cfg.sleep(ELECTION);
-        cfg.connect_all();
+        post.calm();
         append.join().check_appends("k", 0, 1);
     });
 }
 
-/// So many bytes of log are certainly discarded, whenever a service makes its snapshots.
+/// Writes `kept`, and then so much that a log in which that would still be is certainly too long.
 fn fill_the_log(clerk: &mut TestClerk) {
+    clerk.put("kept", "before the snapshot");
     let filling = "x".repeat(200);
     (0..100).for_each(|number| clerk.put("filling", &format!("{number} {filling}")));
+}
+
+/// Fails unless what was written before the log was filled is still there.
+fn must_remember(cfg: &Config, clerk: &mut TestClerk, rule: &str) {
+    let value = clerk.get("kept");
+    cfg.check(value == "before the snapshot", || {
+        format!("a value that only snapshots hold any more is {value:?}, it was \"before the snapshot\": {rule} (section 7)")
+    });
 }
 
 /// A request is executed and not answered. When its clerk asks again, all servers know it from their snapshots only.
@@ -280,13 +299,15 @@ fn retry_after_restart_3B() {
         let append = append_without_answer(cfg, &post, clerk, leader, 0);
         post.all(Kind::Request, end, End::AnyServer, Fate::Drop(Notice::AtOnce));
         cfg.phase("the servers make snapshots, and all crash");
-        fill_the_log(&mut cfg.clerk());
+        let mut filler = cfg.clerk();
+        fill_the_log(&mut filler);
         cfg.all().for_each(|server| {
             cfg.check(cfg.snapshot_size(server) > 0, || format!("server {server} has made no snapshot"));
             cfg.shut_down(server);
         });
         cfg.all().for_each(|server| cfg.start(server));
         cfg.connect_all();
+        must_remember(cfg, &mut filler, "a server begins with the state in the snapshot on its disk");
         cfg.phase("the clerk asks again");
         post.calm();
         append.join().check_appends("k", 0, 1);
@@ -301,26 +322,94 @@ fn leader_from_a_snapshot_3B() {
         let post = cfg.post();
         let (clerk, leader) = clerk_of_leader(cfg, "k");
         let [late, other] = others(cfg, leader)[..] else { unreachable!("there are three servers") };
-        cfg.phase(format!("server {late} misses an append that is not answered, and more than the log holds"));
+        cfg.phase(format!(
+            "server {late} misses an append that is not answered, and more than the log holds"
+        ));
         cfg.partition(&[&[leader, other], &[late]]);
         let end = clerk.end();
         let append = append_without_answer(cfg, &post, clerk, leader, 0);
         post.all(Kind::Request, end, End::AnyServer, Fate::Drop(Notice::AtOnce));
         let mut filler = cfg.clerk_at(&[leader, other]);
         fill_the_log(&mut filler);
-        filler.put("filling", "full");
 
         cfg.phase(format!("server {late} gets a snapshot"));
         cfg.partition(&[&[late, other], &[leader]]);
         let mut filler = cfg.clerk_at(&[late, other]);
-        filler.check("filling", "full");
         filler.put("filling", "again");
 
         cfg.phase(format!("only server {late} can lead"));
         cfg.partition(&[&[late, leader], &[other]]);
         let mut reader = cfg.clerk_at(&[late, leader]);
         reader.check("filling", "again");
+        must_remember(cfg, &mut reader, "a server whose Raft hands it a snapshot replaces its state by that");
+        cfg.phase(format!("the clerk asks server {late} again"));
         post.calm();
+        for server in [leader, other] {
+            post.all(Kind::Request, end, End::Server(server), Fate::Drop(Notice::AtOnce));
+        }
         append.join().check_appends("k", 0, 1);
+    });
+}
+
+/// A leader that has just been started learns, with the first command of its term, that a long log is committed. While
+/// it executes that, it is asked for what was written last.
+///
+/// "The leader waits until its state machine has advanced at least as far as the readIndex" (Ongaro's thesis, section
+/// 6.4). Reads that are commands of the log come after what is written there in any case.
+#[test]
+fn read_while_catching_up_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        if !cfg.needs_virtual_time("the threads of one server cannot be stopped") {
+            return;
+        }
+        const WRITERS: usize = 10;
+        const PUTS: usize = 100;
+        const READERS: usize = 8;
+        let post = cfg.post();
+        let mut clerk = cfg.clerk();
+        clerk.put("k", "old");
+        cfg.phase("the log grows");
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                cfg.spawn(format!("writer {writer}"), move |cfg| {
+                    let mut clerk = cfg.clerk();
+                    (0..PUTS).for_each(|number| clerk.put(&writer.to_string(), &number.to_string()));
+                })
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join());
+        clerk.put("k", "new");
+
+        cfg.phase("all servers crash and start again");
+        cfg.all().for_each(|server| cfg.shut_down(server));
+        cfg.all().for_each(|server| cfg.start(server));
+        cfg.connect_all();
+        let leader = cfg.leader();
+        cfg.sleep(ELECTION / 5);
+
+        cfg.phase("at the same time the leader learns what is committed, and is asked for it");
+        post.all(Kind::Reply, End::AnyServer, End::Server(leader), Fate::Hold);
+        let write = cfg.spawn("a writer", move |_| clerk.put("other", ""));
+        cfg.sleep(ELECTION / 50);
+        let readers: Vec<_> = (0..READERS)
+            .map(|reader| {
+                let mut clerk = cfg.clerk_at(&[leader]);
+                post.next(Kind::Request, clerk.end(), End::Server(leader), Fate::Hold);
+                cfg.spawn(format!("reader {reader}"), move |_| clerk.check("k", "new"))
+            })
+            .collect();
+        post.wait("a read of each clerk");
+        cfg.sleep(ELECTION / 200);
+        post.calm();
+        post.next(Kind::Request, End::Server(leader), End::AnyServer, Fate::Deliver);
+        post.release();
+        post.wait("a message of the leader");
+        cfg.phase("it stalls in the midst of that");
+        cfg.freeze(leader);
+        cfg.sleep(ELECTION / 50);
+        cfg.thaw(leader);
+        cfg.connect_all();
+        write.join();
+        readers.into_iter().for_each(|reader| reader.join());
     });
 }

@@ -90,17 +90,13 @@ impl TestClerk {
         End::Clerk(self.desk.number)
     }
 
-    /// Lets it reach these servers and no others.
-    pub(crate) fn reach(&self, servers: &[usize]) {
-        self.desk.reach(self.cfg.cluster.network(), servers);
-    }
-
     /// Fails unless `key` holds the first `count` texts that `client` has appended, each once and in order.
     #[track_caller]
     pub(crate) fn check_appends(&mut self, key: &str, client: usize, count: usize) {
         let value = self.get(key);
         if let Some(objection) = appends::objection(&value, client, count) {
-            self.cfg.fail(format!("key {key:?} does not hold what client {client} has appended: {objection}"));
+            self.cfg
+                .fail(format!("key {key:?} does not hold what client {client} has appended: {objection}"));
         }
     }
 
