@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 /// Eight hex digits over the bytes of the executable; zeros if it cannot be read. Some 10 ms the first time, so
 /// asked only where a failure is reported or a build was named.
-pub(crate) fn build_id() -> &'static str {
+pub fn build_id() -> &'static str {
     static ID: OnceLock<String> = OnceLock::new();
     ID.get_or_init(|| {
         let bytes = std::env::current_exe().and_then(std::fs::read).unwrap_or_default();

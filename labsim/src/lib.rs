@@ -160,11 +160,12 @@ mod wire;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+pub use build_id::build_id;
 pub use env::{KnobError, Knobs};
 pub use options::{Handover, Options, Schedule};
 pub use report::{Failure, NoAnswer, PanicNote, Report, ThreadDump};
 pub use sim::Alloc;
-pub use test::{Run, Test, name_of};
+pub use test::{Run, Test, name_of, replay_command};
 
 /// Runs `f` as the first thread of a simulated run, on this process, and waits for its end.
 ///

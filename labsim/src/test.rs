@@ -257,18 +257,16 @@ fn success(name: &str, seed: u64, runs: u32, finished: &Finished) -> String {
 }
 
 fn failure(name: &str, seed: u64, real: bool, text: &str) -> String {
+    let doubt = if real { " (in real time the system orders the threads: it may not come back)" } else { "" };
+    let command = replay_command(name, seed, real);
+    format!("{name}: FAILED with seed {seed}\n{}\nto see it again{doubt}:\n  {command}\n", text.trim_end())
+}
+
+/// The command that runs a test again, with this seed and in this kind of time.
+pub fn replay_command(name: &str, seed: u64, real: bool) -> String {
     let package = std::env::var("CARGO_PKG_NAME").map(|name| format!(" -p {name}")).unwrap_or_default();
-    let (time, doubt) = if real {
-        ("LAB_TIME=real ", " (in real time the system orders the threads: it may not come back)")
-    } else {
-        ("", "")
-    };
-    format!(
-        "{name}: FAILED with seed {seed}\n{}\nto see it again{doubt}:\n  {time}LAB_SEED={seed}@{} cargo \
-         test{package} -- --exact {name}\n",
-        text.trim_end(),
-        build_id()
-    )
+    let time = if real { "LAB_TIME=real " } else { "" };
+    format!("{time}LAB_SEED={seed}@{} cargo test{package} -- --exact {name}", build_id())
 }
 
 /// Fails the test without the panic message that would say where in this file.

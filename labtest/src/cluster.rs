@@ -1,5 +1,6 @@
 //! A cluster of servers that can be crashed, restarted, cut off and joined.
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::applied::Applied;
-use crate::events::{Command, Content, Tap, What};
+use crate::events::{self, Command, Content, Death, Tap, What};
 use crate::incarnation::{Incarnation, NodeThreads};
 use crate::run::{Run, Subject};
 use crate::{text, threads};
@@ -67,15 +68,6 @@ struct Inner<N> {
     slots: Mutex<Vec<Slot<N>>>,
     /// Draws how servers die.
     deaths: Mutex<StdRng>,
-}
-
-/// How a server dies.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Death {
-    /// It is asked to end: `kill`.
-    Kill,
-    /// It just stops: its threads never run again, and nothing is unwound.
-    PowerCut,
 }
 
 /// The place of one server, which outlives its incarnations.
@@ -225,20 +217,18 @@ impl<N: Node> Cluster<N> {
 
     /// Joins a server with all that are connected.
     pub fn connect(&self, server: usize) {
-        self.inner.set_side(server, Some(0));
+        self.inner.set_sides([(server, Some(0))]);
     }
 
     /// Cuts a server off from all others, in both directions.
     pub fn disconnect(&self, server: usize) {
-        self.inner.set_side(server, None);
+        self.inner.set_sides([(server, None)]);
     }
 
     /// Connects the servers of each side with one another and with no others; those on no side are cut off.
     pub fn partition(&self, sides: &[&[usize]]) {
-        for server in 0..self.servers() {
-            let side = sides.iter().position(|side| side.contains(&server));
-            self.inner.set_side(server, side);
-        }
+        let side = |server| sides.iter().position(|side| side.contains(&server));
+        self.inner.set_sides((0..self.servers()).map(|server| (server, side(server))));
     }
 
     /// Crashes a server, if it is alive. What it saved is there when it is started again; what it saves from now on
@@ -267,7 +257,7 @@ impl<N: Node> Cluster<N> {
     /// From now on the test takes a living server's machine for lost, and lets nothing of it through: what the server
     /// still says counts for nothing. [`crash_back_to`](Cluster::crash_back_to) must follow.
     pub fn take_for_lost(&self, server: usize) {
-        self.inner.run.note(|events, at| events.crash(at, server));
+        self.inner.run.note(|events, at| events.crash(at, server, Death::Lost));
     }
 
     /// Kills a server, if it is alive, and lets it restart from `disk`: what it had saved at the moment when the
@@ -297,6 +287,7 @@ impl<N: Node> Cluster<N> {
     /// wait. Nothing may be asked of it meanwhile: it does not answer. In real time this does nothing.
     pub fn freeze(&self, server: usize) {
         if let Some((_, incarnation)) = self.node(server) {
+            self.inner.note_of(server, |life| What::Freeze { life });
             incarnation.node().freeze();
         }
     }
@@ -304,6 +295,7 @@ impl<N: Node> Cluster<N> {
     /// Ends a [`freeze`](Cluster::freeze); harmless without one.
     pub fn thaw(&self, server: usize) {
         if let Some((_, incarnation)) = self.node(server) {
+            self.inner.note_of(server, |life| What::Thaw { life });
             incarnation.node().thaw();
         }
     }
@@ -342,11 +334,36 @@ impl<N: Node> Cluster<N> {
     }
 }
 
+/// Which servers reach each other.
+fn groups<N>(slots: &[Slot<N>]) -> Vec<Vec<usize>> {
+    let mut sides: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (server, slot) in slots.iter().enumerate() {
+        if let Some(side) = slot.side {
+            sides.entry(side).or_default().push(server);
+        }
+    }
+    sides.into_values().collect()
+}
+
 impl<N: Node> Inner<N> {
-    fn set_side(&self, server: usize, side: Option<usize>) {
+    /// Puts servers on sides of a partition, or on none.
+    fn set_sides(&self, sides: impl IntoIterator<Item = (usize, Option<usize>)>) {
         let mut slots = self.slots.lock();
-        slots[server].side = side;
-        self.relink(&slots, server);
+        let before = groups(&slots);
+        for (server, side) in sides {
+            slots[server].side = side;
+            self.relink(&slots, server);
+        }
+        let groups = groups(&slots);
+        drop(slots);
+        if groups != before {
+            self.run.note(|events, at| events.beside(at, What::Links { groups }));
+        }
+    }
+
+    /// Enters into the stream what befalls a living server.
+    fn note_of(&self, server: usize, what: impl FnOnce(events::Life) -> What) {
+        self.run.note(|events, at| events.of_living(at, server, what));
     }
 
     /// Opens or closes every link from and to `server`.
@@ -369,8 +386,8 @@ impl<N: Node> Inner<N> {
     /// that was heard of it is on the disk it will restart from; then it is told.
     fn crash(&self, server: usize, death: Death) {
         // Before anything is cut: whatever the server is seen to promise by then is on its disk.
-        self.run.note(|events, at| events.crash(at, server));
-        self.set_side(server, None);
+        self.run.note(|events, at| events.crash(at, server, death));
+        self.set_sides([(server, None)]);
         let life = {
             let mut slots = self.slots.lock();
             let slot = &mut slots[server];
@@ -385,7 +402,7 @@ impl<N: Node> Inner<N> {
         life.incarnation.node().thaw();
         match death {
             Death::Kill => self.kill(&life),
-            Death::PowerCut => self.run.stop_life(&life.incarnation),
+            Death::PowerCut | Death::Lost => self.run.stop_life(&life.incarnation),
         }
         life.peers.iter().for_each(|peer| self.network.close(peer));
         if death == Death::PowerCut {

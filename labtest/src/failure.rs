@@ -7,6 +7,8 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 use std::time::Duration;
 
+use crate::events::Number;
+use crate::oracles::{Objection, Rule};
 use crate::runner;
 use crate::threads;
 
@@ -24,11 +26,42 @@ pub(crate) struct Failure {
     pub(crate) at: Duration,
     /// If `RUST_BACKTRACE` asks for one. Finding its functions' names takes a while, so not before the report.
     pub(crate) backtrace: Option<Backtrace>,
+    /// The rule of Raft that was broken, if an oracle knows one.
+    pub(crate) rule: Option<&'static Rule>,
+    /// The events that show it, oldest first.
+    pub(crate) evidence: Vec<Number>,
+}
+
+impl Failure {
+    /// With this message, of which no more is known.
+    pub(crate) fn new(message: String, at: Duration) -> Failure {
+        Failure {
+            message,
+            location: None,
+            thread: None,
+            server: None,
+            at,
+            backtrace: None,
+            rule: None,
+            evidence: Vec::new(),
+        }
+    }
+
+    /// What an oracle objects to.
+    pub(crate) fn of_rule(objection: Objection, at: Duration) -> Failure {
+        let Objection { rule, text, mut evidence } = objection;
+        evidence.sort_unstable();
+        evidence.dedup();
+        Failure { rule: Some(rule), evidence, ..Failure::new(text, at) }
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
+        if let Some(Rule { id, says, paper }) = self.rule {
+            write!(f, "\nrule {id}: {says} ({paper})")?;
+        }
         let Some(thread) = &self.thread else { return Ok(()) };
         f.write_str("\n  ")?;
         if let Some(location) = &self.location {
@@ -77,12 +110,11 @@ fn caught(info: &PanicHookInfo<'_>) -> bool {
     let Some(owner) = threads::owner_in(&run) else { return false };
     let backtrace = Backtrace::capture();
     let failure = Failure {
-        message: text_of(info.payload()),
         location: info.location().map(ToString::to_string),
         thread: Some(threads::current_name()),
         server: owner.incarnation.as_ref().map(|incarnation| incarnation.server()),
-        at: run.elapsed(),
         backtrace: (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace),
+        ..Failure::new(text_of(info.payload()), run.elapsed())
     };
     if owner.incarnation.is_some_and(|incarnation| !incarnation.is_alive()) {
         labsim::eprint(&format!("a panic of a killed server, which is no failure: {failure}\n"));

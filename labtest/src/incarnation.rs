@@ -6,6 +6,7 @@ use std::time::Instant;
 use labrpc::Spawn;
 use labsim::node::{self, Node};
 
+use crate::events::What;
 use crate::run::Run;
 use crate::threads;
 
@@ -41,6 +42,11 @@ impl Incarnation {
     /// Whether it has not been killed yet.
     pub fn is_alive(&self) -> bool {
         self.died.get().is_none()
+    }
+
+    /// Enters into the stream of events that the service hands a snapshot up to `index` to the server.
+    pub fn note_snapshot(&self, index: u64) {
+        self.run.note(|events, at| events.of_living(at, self.server, |life| What::Snapshot { life, index }));
     }
 
     pub(crate) fn die(&self) {

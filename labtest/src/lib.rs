@@ -25,9 +25,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod about;
 mod applied;
 mod applier;
 mod cluster;
+mod eventlog;
 pub mod events;
 mod failure;
 mod files;

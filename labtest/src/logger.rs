@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
+use crate::eventlog::{self, Line};
 use crate::{runner, text, threads};
 
 /// The environment variable that says which records are shown.
@@ -39,12 +40,25 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if LEVEL.get().is_none_or(|level| record.level() > *level) {
-            return;
-        }
         labsim::observe(|| {
-            let time = runner::active().map_or_else(String::new, |run| text::seconds(run.elapsed()));
+            let run = runner::active();
             let who = threads::current();
+            let is_ours = record.target().starts_with("labtest::");
+            if let Some(run) = run.as_ref().filter(|_| !is_ours) {
+                run.keep_line(|before, at| Line {
+                    before,
+                    at,
+                    server: threads::current_server(),
+                    who: who.clone(),
+                    level: record.level(),
+                    target: record.target().to_string(),
+                    text: eventlog::cut(*record.args()),
+                });
+            }
+            if LEVEL.get().is_none_or(|level| record.level() > *level) {
+                return;
+            }
+            let time = run.map_or_else(String::new, |run| text::seconds(run.elapsed()));
             let (level, target, args) = (record.level(), record.target(), record.args());
             labsim::eprint(&format!("{time:>10} {level:5} {who:10} {target}: {args}\n"));
         });

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::events::Events;
 use crate::run::{Phase, Progress, Run};
 use crate::text::seconds;
 
@@ -25,10 +26,16 @@ pub(crate) fn failure(run: &Run) -> String {
     // Asked without the lock: a subject may look at the run.
     let about: Vec<String> = subjects.iter().map(|subject| subject.report()).collect();
     // As an observer: a backtrace makes the report longer, and must not make the run another.
-    labsim::observe(|| render(run, &run.shared.progress.lock(), &about)).expect("writing to a string")
+    labsim::observe(|| render(run, &run.shared.progress.lock(), &run.shared.events.lock(), &about))
+        .expect("writing to a string")
 }
 
-fn render(run: &Run, progress: &Progress, about: &[String]) -> Result<String, std::fmt::Error> {
+fn render(
+    run: &Run,
+    progress: &Progress,
+    events: &Events,
+    about: &[String],
+) -> Result<String, std::fmt::Error> {
     let name = run.shared.name;
     let mut out = String::new();
     let failure = progress.failure.as_ref();
@@ -42,6 +49,12 @@ fn render(run: &Run, progress: &Progress, about: &[String]) -> Result<String, st
     writeln!(out, ":\n")?;
     if let Some(failure) = failure {
         writeln!(out, "{failure}")?;
+        if !failure.evidence.is_empty() {
+            writeln!(out, "what led there:")?;
+        }
+        for event in failure.evidence.iter().filter_map(|&number| events.get(number)) {
+            writeln!(out, "  {:>9}  {}", seconds(event.at), event.what)?;
+        }
     }
     write_phases(&mut out, &phases)?;
     for about in about {
@@ -122,8 +135,7 @@ mod tests {
         let at = run.elapsed();
         std::thread::sleep(Duration::from_millis(1));
         run.phase("after");
-        let message = "it is wrong".to_string();
-        run.record(Failure { message, location: None, thread: None, server: None, at, backtrace: None });
+        run.record(Failure::new("it is wrong".to_string(), at));
         let report = failure(&run);
         assert!(report.contains("in phase \"before\"") && !report.contains("after\n"), "{report}");
     }

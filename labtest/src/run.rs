@@ -14,10 +14,12 @@ use parking_lot::{Condvar, Mutex};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::events::{Events, Hook, Outcome, Promise};
+use crate::eventlog::{Line, Lines};
+use crate::events::{Events, Hook, Number, Outcome, Promise, What};
 use crate::failure::Failure;
 use crate::incarnation::Incarnation;
 use crate::name::TestName;
+use crate::oracles::Objection;
 use crate::{text, threads};
 
 /// How long things may take.
@@ -40,12 +42,15 @@ pub(crate) struct Shared {
     pub(crate) name: TestName,
     pub(crate) seed: u64,
     pub(crate) started: Instant,
+    /// The same, by the run's own clock.
+    began: Duration,
     pub(crate) limits: Limits,
     /// The number of the body's thread: older threads are none of the run's.
     pub(crate) first_thread: OnceLock<u64>,
     pub(crate) progress: Mutex<Progress>,
-    /// Locked by observers only, so that nobody ever waits for it in virtual time.
-    events: Mutex<Events>,
+    /// Locked by observers only, so that nobody ever waits for it in virtual time; so is the next.
+    pub(crate) events: Mutex<Events>,
+    pub(crate) lines: Mutex<Lines>,
     /// Wakes those in [`Run::wait_until`]: the epoch has moved, or the run is over.
     changed: Condvar,
     /// Wakes those in [`Run::sleep`]: the run is over.
@@ -136,10 +141,12 @@ impl Run {
             name,
             seed,
             started: Instant::now(),
+            began: labsim::now(),
             limits,
             first_thread: OnceLock::new(),
             progress: Mutex::default(),
             events: Mutex::default(),
+            lines: Mutex::default(),
             changed: Condvar::new(),
             over: Condvar::new(),
             news: Condvar::new(),
@@ -166,16 +173,36 @@ impl Run {
         labsim::no_preempt(|| f(&mut self.shared.progress.lock()))
     }
 
-    /// The time since the run began.
+    /// The time since the run began, by its own clock, whatever server the calling thread belongs to.
     pub fn elapsed(&self) -> Duration {
-        self.shared.started.elapsed()
+        labsim::now().saturating_sub(self.shared.began)
     }
 
     /// Begins a part of the test, named as reports are to show it: "cut the leader off".
     pub fn phase(&self, title: impl Into<String>) {
         let phase = Phase { at: self.elapsed(), title: title.into() };
         log::info!("phase: {}", phase.title);
+        let title = phase.title.clone();
+        self.note(|events, at| events.beside(at, What::Phase { title }));
         self.progress(|progress| progress.phases.push(phase));
+    }
+
+    /// Enters into the stream of events that a client of the service asks for something; `value` is what it puts or
+    /// appends. The answer is the number of the operation, for [`client_told`](Run::client_told).
+    pub fn client_asks(&self, client: &str, op: &'static str, key: &str, value: Option<&str>) -> u64 {
+        let (client, key, value) = (client.to_string(), text::shorten(key), value.map(text::shorten));
+        let mut operation = 0;
+        self.note(|events, at| {
+            operation = events.next();
+            events.beside(at, What::Call { id: operation, client, op, key, value })
+        });
+        operation
+    }
+
+    /// Enters that an operation has returned, with what it read, if it reads.
+    pub fn client_told(&self, operation: u64, value: Option<&str>) {
+        let value = value.map(text::shorten);
+        self.note(|events, at| events.beside(at, What::Return { id: operation, value }));
     }
 
     /// Prints something that is suspicious but no failure.
@@ -197,12 +224,10 @@ impl Run {
     pub fn fail(&self, message: impl fmt::Display) -> ! {
         // No panic, which could add nothing but a backtrace of the harness.
         let later = self.record(Failure {
-            message: message.to_string(),
             location: Some(Location::caller().to_string()),
             thread: Some(threads::current_name()),
             server: threads::owner_in(self).and_then(|owner| Some(owner.incarnation?.server())),
-            at: self.elapsed(),
-            backtrace: None,
+            ..Failure::new(message.to_string(), self.elapsed())
         });
         if let Some(later) = later {
             log::warn!("a check that failed after the end: {later}");
@@ -236,15 +261,21 @@ impl Run {
             let call = |hook: &Hook| hook(&promise);
             hooks.iter().for_each(call);
         }
-        if let Some(message) = objection {
-            self.object(message);
+        if let Some(objection) = objection {
+            self.object(objection);
         }
     }
 
+    /// Keeps a log line. To be called by an observer.
+    pub(crate) fn keep_line(&self, line: impl FnOnce(Number, Duration) -> Line) {
+        let before = self.shared.events.lock().next();
+        let line = line(before, self.elapsed());
+        self.shared.lines.lock().push(line);
+    }
+
     /// Fails the run because a rule was broken, from a thread that is no part of the test's text.
-    pub(crate) fn object(&self, message: String) {
-        let at = self.elapsed();
-        let failure = Failure { message, location: None, thread: None, server: None, at, backtrace: None };
+    pub(crate) fn object(&self, objection: Objection) {
+        let failure = Failure::of_rule(objection, self.elapsed());
         if let Some(later) = self.record(failure) {
             log::warn!("a rule was broken after the end: {later}");
         }
@@ -254,14 +285,10 @@ impl Run {
     /// test's text. A server already dead fails nothing.
     pub fn fail_server(&self, incarnation: &Incarnation, message: String) {
         if incarnation.is_alive() {
-            let thread = Some(threads::current_name());
             self.record(Failure {
-                message,
-                location: None,
-                thread,
+                thread: Some(threads::current_name()),
                 server: Some(incarnation.server()),
-                at: self.elapsed(),
-                backtrace: None,
+                ..Failure::new(message, self.elapsed())
             });
         }
     }
@@ -429,6 +456,7 @@ impl Run {
     /// Ends every wait.
     pub(crate) fn end(&self, progress: &mut Progress) {
         progress.over = true;
+        labsim::observe(|| self.shared.events.lock().close());
         self.shared.changed.notify_all();
         self.shared.over.notify_all();
         self.shared.news.notify_all();

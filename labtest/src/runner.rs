@@ -2,15 +2,15 @@
 //! what happened.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::failure::{self, Failure};
 use crate::name::TestName;
-use crate::run::{Judge, Limits, Over, Progress, Run};
-use crate::{logger, oracles, report, threads};
+use crate::run::{Limits, Over, Progress, Run};
+use crate::{eventlog, logger, oracles, report, threads};
 
 /// The labs' limit for one test; and for a call, so long that whoever still holds a lock then will not let go.
 pub(crate) const LIMITS: Limits = Limits { test: Duration::from_secs(120), call: Duration::from_secs(10) };
@@ -22,9 +22,8 @@ const WALL_MAX: Duration = Duration::from_secs(150);
 /// second or so.
 const RUNS: u32 = 20;
 
-/// The variables that the simulation does not read itself. `LAB_TIMELINE` concerns what this build does not have;
-/// naming it is no mistake.
-const VARIABLES: [&str; 3] = [logger::VARIABLE, oracles::VARIABLE, "LAB_TIMELINE"];
+/// The variables that the simulation does not read itself.
+const VARIABLES: [&str; 3] = [logger::VARIABLE, oracles::VARIABLE, eventlog::VARIABLE];
 
 /// How long a failed test's body may take to unwind, and its servers to be killed, before they are abandoned.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -78,10 +77,15 @@ fn prepare(
     seeds: u32,
     body: impl FnOnce(&Run) + Send + 'static,
 ) -> (labsim::Test, impl FnOnce(labsim::Run) -> String + Send + 'static) {
-    if let Err(malformed) = logger::install().and_then(|()| oracles::Off::read().map(drop)) {
+    let read = || {
+        logger::install()?;
+        oracles::Off::read()?;
+        eventlog::Knob::read()
+    };
+    let timeline = read().unwrap_or_else(|malformed| {
         eprintln!("{malformed}");
-        panic::resume_unwind(Box::new(malformed));
-    }
+        panic::resume_unwind(Box::new(malformed))
+    });
     failure::install_hook();
     let options = labsim::Options {
         wall_max: WALL_MAX,
@@ -89,31 +93,58 @@ fn prepare(
         stuck_max: Duration::MAX,
         ..labsim::Options::new(0)
     };
-    let judges: Arc<Mutex<Vec<Judge>>> = Arc::default();
-    let theirs = judges.clone();
+    let the_run: Arc<OnceLock<Run>> = Arc::default();
+    let begun = the_run.clone();
     let test = labsim::Test::new(name.full()).known(&VARIABLES).runs(seeds).options(options).after(
         move |report: &mut labsim::Report<String>| {
-            show_remains(report);
-            judge(name, report, std::mem::take(&mut judges.lock()));
+            if let Some(run) = the_run.get() {
+                afterwards(run, &timeline, report);
+            }
         },
     );
-    let body = move |run: labsim::Run| match run_once(name, run.seed, LIMITS, &theirs, body) {
-        Ok(summary) => summary,
-        Err(report) => labsim::fail(report),
+    let body = move |run: labsim::Run| {
+        let run = begun.get_or_init(|| Run::new(name, run.seed, LIMITS));
+        match run_once(run, body) {
+            Ok(summary) => summary,
+            Err(report) => labsim::fail(report),
+        }
     };
     (test, body)
 }
 
+/// What there is to do when a run is over, outside of it: those who have something to say of it are asked, and its log
+/// is written.
+fn afterwards(run: &Run, timeline: &eventlog::Knob, report: &mut labsim::Report<String>) {
+    show_remains(run, report);
+    judge(run, report);
+    if let Some(written) = eventlog::write(run, timeline, report) {
+        let told = match written {
+            Ok(path) => format!("what happened, event by event: {}", path.display()),
+            Err(error) => format!("the log of events was not written: {error}"),
+        };
+        match &mut report.result {
+            Err(labsim::Failure::Reported(failure)) => *failure = format!("{}\n\n{told}", failure.trim_end()),
+            _ => eprintln!("{told}"),
+        }
+    }
+}
+
 /// Asks those who have something to say of a run that is over. A run that was ended from outside was stopped in the
 /// midst of things, and nobody is asked.
-fn judge(name: TestName, report: &mut labsim::Report<String>, judges: Vec<Judge>) {
-    for judge in judges {
-        let before = match &report.result {
-            Ok(_) => format!("{name} failed when it was over:"),
-            Err(labsim::Failure::Reported(failure)) => failure.trim_end().to_string(),
-            Err(_) => return,
-        };
+fn judge(run: &Run, report: &mut labsim::Report<String>) {
+    if !matches!(report.result, Ok(_) | Err(labsim::Failure::Reported(_))) {
+        return;
+    }
+    for judge in run.progress(|progress| std::mem::take(&mut progress.judges)) {
         if let Err(objection) = judge() {
+            let before = match &report.result {
+                Err(labsim::Failure::Reported(failure)) => failure.trim_end().to_string(),
+                _ => format!("{} failed when it was over:", run.shared.name),
+            };
+            let failure = Failure::new(objection.clone(), report.elapsed);
+            run.progress(|progress| {
+                progress.failure.get_or_insert(failure);
+            });
             let told = format!("{before}\n\n{objection}");
             report.result = Err(labsim::Failure::Reported(told));
         }
@@ -121,11 +152,12 @@ fn judge(name: TestName, report: &mut labsim::Report<String>, judges: Vec<Judge>
 }
 
 /// After a run that was ended from outside and so could not report: the little that can be said.
-fn show_remains(report: &labsim::Report<String>) {
-    let told = matches!(report.result, Ok(_) | Err(labsim::Failure::Reported(_)));
+fn show_remains(run: &Run, report: &labsim::Report<String>) {
+    if let Ok(_) | Err(labsim::Failure::Reported(_)) = report.result {
+        return;
+    }
     // Whoever held the lock was stopped for good: then there is nothing to say.
-    let remains = || report::remains(ACTIVE.try_lock()?.as_ref()?);
-    if let Some(remains) = (!told).then(remains).flatten() {
+    if let Some(remains) = report::remains(run) {
         eprintln!("{remains}");
     }
 }
@@ -140,14 +172,7 @@ fn set_active(run: Option<Run>) {
 }
 
 /// One run; what it did if it passes, its report if not.
-fn run_once(
-    name: TestName,
-    seed: u64,
-    limits: Limits,
-    judges: &Mutex<Vec<Judge>>,
-    body: impl FnOnce(&Run) + Send + 'static,
-) -> Result<String, String> {
-    let run = &Run::new(name, seed, limits);
+fn run_once(run: &Run, body: impl FnOnce(&Run) + Send + 'static) -> Result<String, String> {
     set_active(Some(run.clone()));
     let the_run = run.clone();
     threads::spawn("test".to_string(), run.clone(), None, move || run_body(&the_run, body));
@@ -160,7 +185,6 @@ fn run_once(
         Err(report)
     };
     set_active(None);
-    *judges.lock() = run.progress(|progress| std::mem::take(&mut progress.judges));
     // The subjects and incarnations know the run and the run them: part them, so that all are freed.
     let parted = run.progress(|progress| {
         use std::mem::take;
@@ -194,12 +218,8 @@ fn run_body(run: &Run, body: impl FnOnce(&Run)) {
         // The hook has recorded a panic already; it is not told of an unwinding that is resumed.
         if !payload.is::<Over>() {
             run.record(Failure {
-                message: failure::text_of(&*payload),
-                location: None,
                 thread: Some(threads::current_name()),
-                server: None,
-                at: run.elapsed(),
-                backtrace: None,
+                ..Failure::new(failure::text_of(&*payload), run.elapsed())
             });
         }
     }
@@ -220,14 +240,7 @@ fn wait_for_end(run: &Run) -> bool {
         let now = run.elapsed();
         let oldest_call = run.shared.started + progress.calls.first().map_or(now, |call| call.since);
         if let Some(message) = limit_passed(run, &progress, now) {
-            progress.failure = Some(Failure {
-                message,
-                location: None,
-                thread: None,
-                server: None,
-                at: run.elapsed(),
-                backtrace: None,
-            });
+            progress.failure = Some(Failure::new(message, run.elapsed()));
             run.end(&mut progress);
         } else {
             run.shared.news.wait_until(&mut progress, deadline.min(oldest_call + limits.call));
@@ -288,7 +301,7 @@ pub(crate) mod tests {
         let _one = ONE_AT_A_TIME.lock();
         failure::install_hook();
         let begun = Instant::now();
-        let outcome = run_once(TestName::of::<fn()>(), 7, limits, &Mutex::default(), body);
+        let outcome = run_once(&Run::new(TestName::of::<fn()>(), 7, limits), body);
         assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
         outcome
     }
@@ -298,9 +311,8 @@ pub(crate) mod tests {
         let _one = ONE_AT_A_TIME.lock();
         failure::install_hook();
         let options = labsim::Options::new(7);
-        let report = labsim::run(options, move || {
-            run_once(TestName::of::<fn()>(), 7, limits, &Mutex::default(), body)
-        });
+        let report =
+            labsim::run(options, move || run_once(&Run::new(TestName::of::<fn()>(), 7, limits), body));
         report.result.expect("it comes to an end")
     }
 

@@ -19,7 +19,7 @@ use crate::applied::Applied;
 use crate::cluster::{Cluster, Node, Seat};
 use crate::events::Promise;
 use crate::incarnation::{Incarnation, NodeThreads};
-use crate::oracles::Rule;
+use crate::oracles::{Objection, Rule};
 
 /// What the questions are about.
 pub(crate) const RULE: Rule = Rule {
@@ -100,11 +100,12 @@ impl<N: Node> Cluster<N> {
             }
         };
         let promised = promise.what;
-        let Rule { id, says, paper } = RULE;
-        self.run().object(format!(
-            "server {server} {promised}. Started again from its disk as it was when that answer left, {forgotten}\n\
-             rule {id}: {says} ({paper}); see docs/rules/{id}.md"
-        ));
+        let text = format!(
+            "server {server} {promised}. Started again from its disk as it was when that answer left, {forgotten}"
+        );
+        // The answer itself.
+        let answer = self.run().events(|events| events.next() - 1);
+        self.run().object(Objection { rule: &RULE, text, evidence: vec![answer] });
     }
 
     /// In the copy: the server, on a network without others. `None` if its disk cannot be had.

@@ -9,6 +9,14 @@ pub fn show(command: &[u8]) -> String {
     if command.len() > SHOWN { format!("`{head}...` ({} bytes)", command.len()) } else { format!("`{head}`") }
 }
 
+/// A text, cut after 64 characters.
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(64) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
 /// "1 server", "2 servers".
 pub fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
@@ -53,6 +61,12 @@ mod tests {
         assert_eq!(show(b"100"), "`100`");
         assert_eq!(show(b"a\xff"), r"`a\xff`");
         assert_eq!(show(&[b'x'; 5000]), "`xxxxxxxxxxxxxxxxxxxxxxxx...` (5000 bytes)");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!((shorten("ä"), shorten(&"ä".repeat(64))), ("ä".to_string(), "ä".repeat(64)));
+        assert_eq!(shorten(&"ä".repeat(65)), "ä".repeat(64) + "...");
     }
 
     #[test]

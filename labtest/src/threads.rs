@@ -123,6 +123,12 @@ pub(crate) fn owner_in(run: &Run) -> Option<Owner> {
     Some(Owner { run: run.clone(), incarnation })
 }
 
+/// The number of the server for which the calling thread works, as far as the thread itself can tell.
+pub(crate) fn current_server() -> Option<usize> {
+    let owner = OWNER.try_with(|owner| Some(owner.borrow().as_ref()?.incarnation.as_ref()?.server()));
+    owner.ok().flatten().or_else(|| node::current()?.name().strip_prefix("server ")?.parse().ok())
+}
+
 /// The server for which the calling thread works, as far as the thread itself can tell, or the thread's name.
 pub(crate) fn current() -> String {
     let server =

@@ -145,6 +145,7 @@ impl Server {
         let applier = Applier::start(&incarnation, applied, &snapshot, messages, move |index| {
             if snapshots && (index + 1) % SNAPSHOT_INTERVAL == 0 {
                 let data = labtest::shielded(|| record.lock().snapshot(index).encode());
+                whose.note_snapshot(index);
                 whose.run().calling(&whose, "snapshot()", || peer.snapshot(index, data));
             }
         });

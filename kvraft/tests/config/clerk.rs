@@ -63,7 +63,7 @@ impl TestClerk {
         let call = begin(cfg, desk, log, || KvInput::get(key), Location::caller());
         let value = store.get(key);
         observe(|| call.returned_value(&value));
-        end(cfg, desk);
+        end(cfg, desk, Some(&value));
         value
     }
 
@@ -73,7 +73,7 @@ impl TestClerk {
         let call = begin(cfg, desk, log, || KvInput::put(key, value), Location::caller());
         store.put(key, value);
         observe(|| call.returned());
-        end(cfg, desk);
+        end(cfg, desk, None);
     }
 
     #[track_caller]
@@ -82,7 +82,7 @@ impl TestClerk {
         let call = begin(cfg, desk, log, || KvInput::append(key, value), Location::caller());
         store.append(key, value);
         observe(|| call.returned());
-        end(cfg, desk);
+        end(cfg, desk, None);
     }
 
     /// Who it is in the [`Post`](super::Post).
@@ -133,8 +133,8 @@ fn begin<'a>(
 
 /// Enters that it has returned.
 #[track_caller]
-fn end(cfg: &Config, desk: &Desk) {
-    desk.end(&cfg.clerks);
+fn end(cfg: &Config, desk: &Desk, value: Option<&str>) {
+    desk.end(&cfg.clerks, value);
     cfg.check_log_sizes_meanwhile();
 }
 

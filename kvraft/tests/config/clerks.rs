@@ -55,6 +55,8 @@ struct Waiting {
     input: KvInput,
     since: Duration,
     place: &'static Location<'static>,
+    /// Its number in the run's stream of events.
+    operation: u64,
 }
 
 impl Clerks {
@@ -136,13 +138,21 @@ impl Desk {
 
     /// The clerk begins an operation.
     pub(super) fn begin(&self, run: &Run, input: KvInput, place: &'static Location<'static>) {
-        self.state.lock().waiting = Some(Waiting { input, since: run.elapsed(), place });
+        let (op, key, value) = match &input {
+            KvInput::Get { key } => ("get", key, None),
+            KvInput::Put { key, value } => ("put", key, Some(value)),
+            KvInput::Append { key, value } => ("append", key, Some(value)),
+        };
+        let operation = run.client_asks(&name(self.number), op, key, value.map(|value| &**value));
+        self.state.lock().waiting = Some(Waiting { input, since: run.elapsed(), place, operation });
     }
 
-    /// The operation has returned.
-    pub(super) fn end(&self, clerks: &Clerks) {
+    /// The operation has returned, with this value if it was a get.
+    pub(super) fn end(&self, clerks: &Clerks, value: Option<&str>) {
         clerks.done.fetch_add(1, Ordering::SeqCst);
-        self.state.lock().waiting = None;
+        if let Some(waiting) = self.state.lock().waiting.take() {
+            clerks.run.client_told(waiting.operation, value);
+        }
     }
 }
 
@@ -157,7 +167,7 @@ impl Subject for Clerks {
             let mut out = String::new();
             for desk in self.desks.lock().iter() {
                 let state = desk.state.lock();
-                let Some(Waiting { input, since, place }) = &state.waiting else { continue };
+                let Some(Waiting { input, since, place, .. }) = &state.waiting else { continue };
                 let _ = writeln!(
                     out,
                     "{} waits for {} since {} ({place}); it reaches {}",

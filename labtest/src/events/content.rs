@@ -149,6 +149,21 @@ impl AppendEntries {
     }
 }
 
+impl Content {
+    /// The paper's name of such a message; `None` for one that it does not know.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        Some(match self {
+            Content::RequestVote(_) => "RequestVote",
+            Content::RequestVoteReply(_) => "RequestVoteReply",
+            Content::AppendEntries(_) => "AppendEntries",
+            Content::AppendEntriesReply(_) => "AppendEntriesReply",
+            Content::InstallSnapshot(_) => "InstallSnapshot",
+            Content::InstallSnapshotReply { .. } => "InstallSnapshotReply",
+            Content::Other => return None,
+        })
+    }
+}
+
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

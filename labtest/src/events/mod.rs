@@ -6,12 +6,15 @@
 //! | [`Event`] | one thing that happened, with its number and its time |
 //! | [`Content`] | what a message says, whatever type the code under test gives it |
 //! | [`Events`] | the recorder: gives each event its number, keeps the last ones, shows each to the oracles |
+//! | `Picture` | how the servers stand, as far as the events show it; for readers, not for judges |
 //!
 //! Recording is observing: it changes neither the schedule nor the clock of a run.
 
 mod content;
 mod flights;
+pub(crate) mod picture;
 mod recorder;
+pub(crate) mod seen_log;
 mod tap;
 
 use std::fmt;
@@ -19,6 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labrpc::{CallId, MessageId, Step};
+
+use crate::text;
 
 pub use content::{
     AppendEntries, AppendEntriesReply, Command, Content, Entry, InstallSnapshot, RequestVote,
@@ -67,6 +72,23 @@ pub enum What {
     Crash {
         /// Which life ends.
         life: Life,
+        /// In which way.
+        how: Death,
+    },
+    /// A server's machine stalls.
+    Freeze {
+        /// Who.
+        life: Life,
+    },
+    /// It goes on.
+    Thaw {
+        /// Who.
+        life: Life,
+    },
+    /// From now on servers reach each other within these groups; those in none are cut off.
+    Links {
+        /// The groups.
+        groups: Vec<Vec<usize>>,
     },
     /// A step of a message.
     Message(Passage),
@@ -112,6 +134,49 @@ pub enum What {
         /// Which command.
         command: Command,
     },
+    /// The service of a server handed it a snapshot, to keep in place of the log up to there.
+    Snapshot {
+        /// Who.
+        life: Life,
+        /// The last index it covers.
+        index: u64,
+    },
+    /// The test begins a part of its own.
+    Phase {
+        /// As reports name it.
+        title: String,
+    },
+    /// A client of the service asks for something.
+    Call {
+        /// Of this operation.
+        id: u64,
+        /// Who asks.
+        client: String,
+        /// What is to be done.
+        op: &'static str,
+        /// With which key.
+        key: String,
+        /// What is put or appended.
+        value: Option<String>,
+    },
+    /// It has its answer.
+    Return {
+        /// To this operation.
+        id: u64,
+        /// What was read.
+        value: Option<String>,
+    },
+}
+
+/// How a life of a server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// It is asked to end: `kill`.
+    Kill,
+    /// It just stops: its threads never run again, and nothing is unwound.
+    PowerCut,
+    /// The test takes its machine for lost at this instant, and ends it later.
+    Lost,
 }
 
 /// One end of a message's way.
@@ -136,6 +201,10 @@ pub struct Passage {
     pub from: Party,
     /// For whom it is.
     pub to: Party,
+    /// The name of the one of them that is no server.
+    pub stranger: Option<Arc<str>>,
+    /// Whether it answers another one.
+    pub is_reply: bool,
     /// Whether the life that sent it still goes on. A crashed server may have threads that do not know yet.
     pub sender_lives: bool,
     /// How many bytes it has.
@@ -236,6 +305,16 @@ impl Event {
     }
 }
 
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Death::Kill => "kill",
+            Death::PowerCut => "power cut",
+            Death::Lost => "lost",
+        })
+    }
+}
+
 impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -254,7 +333,17 @@ impl fmt::Display for What {
                 "server {} starts with {state_bytes} bytes of state and a snapshot of {snapshot_bytes}",
                 life.server
             ),
-            What::Crash { life } => write!(f, "server {} crashes", life.server),
+            What::Crash { life, how } => write!(f, "server {} crashes ({how})", life.server),
+            What::Freeze { life } => write!(f, "server {} freezes", life.server),
+            What::Thaw { life } => write!(f, "server {} goes on", life.server),
+            What::Links { groups } => match &groups[..] {
+                [] => f.write_str("all servers are cut off"),
+                groups => {
+                    let group = |group: &Vec<usize>| text::servers(group);
+                    let groups: Vec<String> = groups.iter().map(group).collect();
+                    write!(f, "who reaches whom: {}", groups.join(" | "))
+                }
+            },
             What::Message(passage) => passage.fmt(f),
             What::Apply { life, index, command } => {
                 write!(f, "server {} applies {command} at index {index}", life.server)
@@ -271,6 +360,18 @@ impl fmt::Display for What {
                 "server {} accepts {command} at index {index} as leader of term {term}",
                 life.server
             ),
+            What::Snapshot { life, index } => {
+                write!(f, "server {} is given a snapshot up to index {index} by its service", life.server)
+            }
+            What::Phase { title } => write!(f, "the test: {title}"),
+            What::Call { client, op, key, value, .. } => {
+                write!(f, "{client}: {op} {key:?}")?;
+                value.iter().try_for_each(|value| write!(f, " {value:?}"))
+            }
+            What::Return { id, value } => {
+                write!(f, "operation {id} returns")?;
+                value.iter().try_for_each(|value| write!(f, " {value:?}"))
+            }
         }
     }
 }

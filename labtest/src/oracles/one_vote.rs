@@ -40,7 +40,7 @@ struct Vote {
 
 impl OneVote {
     pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        if let What::Crash { life } = event.what {
+        if let What::Crash { life, .. } = event.what {
             self.votes.retain(|_, vote| vote.only_in != Some(life));
         }
         if let Some((from, to, Content::RequestVote(_))) = event.sent() {

@@ -21,8 +21,14 @@ pub(crate) struct Objection {
     pub(crate) rule: &'static Rule,
     /// Who did what, and what that contradicts.
     pub(crate) text: String,
-    /// The earlier events that it contradicts.
+    /// The earlier events that it contradicts, and once it is told the last one.
     pub(crate) evidence: Vec<Number>,
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.text, self.rule.id)
+    }
 }
 
 /// What an oracle thinks of an event.
@@ -36,13 +42,6 @@ impl Rule {
         evidence: impl IntoIterator<Item = Number>,
     ) -> Result<T, Objection> {
         Err(Objection { rule: self, text, evidence: evidence.into_iter().collect() })
-    }
-}
-
-impl fmt::Display for Objection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rule { id, says, paper } = self.rule;
-        write!(f, "{}\nrule {id}: {says} ({paper}); see docs/rules/{id}.md", self.text)
     }
 }
 

@@ -8,8 +8,8 @@ use labrpc::{CallId, MessageId, Step};
 
 use super::{Objection, Oracles, Rule};
 use crate::events::{
-    Answered, AppendEntries, AppendEntriesReply, Command, Content, Entry, Event, InstallSnapshot, Life,
-    Number, Party, Passage, RequestVote, RequestVoteReply, What,
+    Answered, AppendEntries, AppendEntriesReply, Command, Content, Death, Entry, Event, InstallSnapshot,
+    Life, Number, Party, Passage, RequestVote, RequestVoteReply, What,
 };
 
 /// A history, and what the oracles made of it.
@@ -67,7 +67,7 @@ impl Script {
     // Servers.
 
     pub(crate) fn crash(&mut self, server: usize) {
-        self.push(What::Crash { life: self.lives[server] });
+        self.push(What::Crash { life: self.lives[server], how: Death::Kill });
     }
 
     pub(crate) fn restart(&mut self, server: usize) {
@@ -130,6 +130,8 @@ impl Script {
             method: "",
             from: Party::Server(from),
             to: Party::Server(to),
+            stranger: None,
+            is_reply: answers.is_some(),
             sender_lives: self.lives[from.server] == from,
             bytes: 0,
             content,
