@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants starter check check_starter fix bench bench_labs
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page starter check check_starter fix bench bench_labs
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -27,6 +27,12 @@ check_mutants: ## every mutant's patch applies and compiles, and some of them ar
 	$(CARGO) run -q -p labgrade -- mutants --check
 	$(CARGO) run -q -p labgrade -- mutants --sample 5 --above 0 --control 1
 
+page: ## builds the timeline page from labtest/page/src; nothing else needs Node.js
+	cd labtest/page && npm ci --silent --prefer-offline && npm run --silent check && node build.mjs
+
+check_page: ## the timeline page is what its sources build, and passes its tests; CHROMIUM=program: in a browser too
+	cd labtest/page && npm ci --silent --prefer-offline && npm run --silent check && node build.mjs --check && npm run --silent test
+
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution
 	@handout/make_starter "$(DIR)"
 
@@ -37,6 +43,7 @@ check: ## what must hold before a change lands; changes nothing
 	$(CARGO) test --workspace
 	LAB_TIME=real $(CARGO) test --quiet basic_agree
 	handout/check_starter
+	@if command -v npm >/dev/null; then $(MAKE) check_page; else echo 'no npm: the timeline page was not checked'; fi
 
 check_starter: ## the starter builds without warnings and each lab says what to write
 	handout/check_starter

@@ -1,0 +1,61 @@
+// Where things stand in the picture of the servers' logs: a row for each server, a cell for each index.
+import { type ServerNow, cellAt, leaderAt, progressAt, serverAt } from "./moment.ts";
+import type { Run } from "./model.ts";
+
+export const LABEL = 190;
+export const CELL = 30;
+export const HEAD = 22;
+export const ROW = 46;
+
+export interface CellView {
+  index: number;
+  kind: "entry" | "unknown" | "snapshot";
+  term: number;
+  command: string | null;
+  committed: boolean;
+  applied: boolean;
+  /** This very step wrote it. */
+  fresh: boolean;
+}
+export interface RowView {
+  server: ServerNow;
+  cells: CellView[];
+  /** What the leader knows of this follower. */
+  next?: number;
+  match?: number;
+}
+export interface CellsView { first: number; count: number; rows: RowView[]; leader: ServerNow | undefined }
+
+/** The last indexes of the logs, as many as fit, unless somebody scrolled: `wanted` is then the first index. */
+export function cellsOf(run: Run, step: number, width: number, wanted: number | undefined): CellsView {
+  const count = Math.max(4, Math.floor((width - LABEL - 8) / CELL));
+  const states = run.servers.map(server => serverAt(run, server, step));
+  const end = Math.max(1, ...states.map(s => s.last + 1));
+  const first = Math.max(1, Math.min(wanted ?? end - count + 1, Math.max(1, end)));
+  const leader = leaderAt(run, step);
+  const rows = states.map((server): RowView => {
+    const progress = leader && leader.number !== server.number ? progressAt(run, leader, server.number, step) : undefined;
+    const cells: CellView[] = [];
+    for (let index = first; index < first + count; index++) {
+      const cell = cellAt(run.servers[server.number]!, server, index, step);
+      if (cell === null || !server.known) continue;
+      cells.push({
+        index, kind: cell === undefined ? "snapshot" : cell.term === 0 ? "unknown" : "entry",
+        term: cell?.term ?? 0, command: cell?.command ?? null,
+        committed: index <= server.commit, applied: index <= server.applied,
+        fresh: cell !== undefined && (run.servers[server.number]!.cells.get(index)?.changedAt(step) ?? false),
+      });
+    }
+    return { server, cells, ...(progress && { next: progress.next, match: progress.match }) };
+  });
+  return { first, count, rows, leader };
+}
+
+export interface CellHit { row: RowView; cell: CellView }
+
+export function cellUnder(view: CellsView, x: number, y: number): CellHit | undefined {
+  const row = view.rows[Math.floor((y - HEAD) / ROW)];
+  const index = view.first + Math.floor((x - LABEL) / CELL);
+  const cell = x < LABEL ? undefined : row?.cells.find(cell => cell.index === index);
+  return row && cell && { row, cell };
+}

@@ -1,0 +1,109 @@
+// The student's log lines, notes and the test's phases, and on request every event: a list that follows the cursor.
+import type { App } from "../app.ts";
+import { above } from "../changes.ts";
+import { h } from "../dom.ts";
+import type { Run } from "../model.ts";
+import { seconds, stepSentence } from "../words.ts";
+
+const LEVELS = ["error", "warn", "info", "debug", "trace"];
+const HIGH = 19;
+
+export interface Row { step: number; t: number; server: number | undefined; look: string; text: string }
+export interface Wanted { level: number; server: number | undefined; text: string; events: boolean }
+
+/** All rows that are wanted, in the order of time. `steps`: the events that the filters show. */
+export function rowsOf(run: Run, wanted: Wanted, steps: readonly number[]): Row[] {
+  const rows: Row[] = [];
+  const words = wanted.text.toLowerCase();
+  const add = (row: Row) => { if (words === "" || row.text.toLowerCase().includes(words)) rows.push(row); };
+  for (const { line, moment } of run.lines) {
+    const level = LEVELS.indexOf(line.level.toLowerCase());
+    const note = line.target === "note";
+    if (!note && level > wanted.level) continue;
+    if (wanted.server !== undefined && line.server !== wanted.server) continue;
+    const who = line.server === undefined ? line.thread : `S${line.server}`;
+    add({ step: moment.step, t: moment.t, server: line.server, look: note ? "note" : LEVELS[level] ?? "info", text: `${who} ${note ? "\u270e" : line.level.toLowerCase()} ${line.text.replaceAll("\n", " \u21b5 ")}` });
+  }
+  if (wanted.server === undefined) for (const { title, moment } of run.phases) add({ step: moment.step, t: moment.t, server: undefined, look: "phase", text: `\u25b8 ${title}` });
+  if (run.failure) add({ step: run.failure.moment.step, t: run.failure.moment.t, server: undefined, look: "failure", text: `\u2716 ${run.failure.line.text.split("\n", 1)[0]}` });
+  if (wanted.events) {
+    for (const step of steps) {
+      const text = stepSentence(run, step);
+      if (text === "" || text.startsWith("the test:") || text.startsWith("FAILURE")) continue;
+      if (wanted.server !== undefined && !concerns(text, wanted.server)) continue;
+      add({ step, t: run.times[step]!, server: undefined, look: "event", text });
+    }
+  }
+  return rows.sort((a, b) => a.step - b.step);
+}
+
+const concerns = (text: string, server: number): boolean => new RegExp(`\\b(S|server )${server}\\b`).test(text);
+
+export class List {
+  private rows: Row[] = [];
+  private readonly wanted: Wanted = { level: 4, server: undefined, text: "", events: false };
+  private readonly scroller: HTMLElement;
+  private readonly count: HTMLElement;
+  readonly search: HTMLInputElement;
+  private step = -1;
+
+  constructor(element: HTMLElement, private readonly app: App) {
+    const { run } = app;
+    this.wanted.events = run.lines.length === 0;
+    const select = (title: string, options: [string, string][], change: (value: string) => void) => {
+      const made = h("select", { "aria-label": title, title, change: () => { change(made.value); this.refill(); } });
+      for (const [value, text] of options) made.add(new Option(text, value));
+      return made;
+    };
+    const level = select("least level of log lines", LEVELS.map((name, i) => [String(i), i === 0 ? "errors only" : i === 4 ? "all levels" : `${name} and above`]), v => { this.wanted.level = Number(v); });
+    level.value = "4";
+    const server = select("whose log lines", [["", "all servers"], ...run.servers.map((s): [string, string] => [String(s.number), `server ${s.number}`])], v => { this.wanted.server = v === "" ? undefined : Number(v); });
+    this.search = h("input", { type: "search", placeholder: "search (/)", "aria-label": "search the lines", input: () => { this.wanted.text = this.search.value; this.refill(); } });
+    const events = h("input", { type: "checkbox", change: () => { this.wanted.events = events.checked; this.refill(); } });
+    events.checked = this.wanted.events;
+    this.count = h("span", { class: "soft" });
+    this.scroller = h("div", { id: "rows", scroll: () => this.fill() });
+    element.append(h("div", { class: "bar" }, level, server, h("label", {}, events, "events"), this.search, this.count), this.scroller);
+    this.refill();
+  }
+
+  /** What is wanted has changed. */
+  refill(): void {
+    this.rows = rowsOf(this.app.run, this.wanted, this.app.visibleSteps);
+    this.count.textContent = this.rows.length === 0 ? "nothing" : `${this.rows.length.toLocaleString("en")} lines`;
+    this.step = -1;
+    this.scroller.replaceChildren();
+    this.follow();
+  }
+
+  /** Brings the cursor's line into view, if the cursor moved. */
+  follow(): void {
+    if (this.step !== this.app.step) {
+      this.step = this.app.step;
+      const at = Math.max(0, above(this.rows.map(row => row.step), this.step) - 1) * HIGH;
+      const { scrollTop, clientHeight } = this.scroller;
+      if (at < scrollTop + HIGH || at > scrollTop + clientHeight - 2 * HIGH) this.scroller.scrollTop = at - clientHeight * 0.55;
+    }
+    this.fill();
+  }
+
+  get visible(): string[] { return [...this.scroller.querySelectorAll(".row")].map(row => row.textContent ?? ""); }
+  get total(): number { return this.rows.length; }
+
+  private fill(): void {
+    const { rows, app } = this, first = Math.max(0, Math.floor(this.scroller.scrollTop / HIGH) - 4);
+    const last = Math.min(rows.length, first + Math.ceil((this.scroller.clientHeight || 300) / HIGH) + 8);
+    const made: HTMLElement[] = [];
+    for (let i = first; i < last; i++) {
+      const row = rows[i]!;
+      const when = row.step === app.step ? "here" : row.step < app.step ? "past" : "future";
+      const element = h("div", { class: `row ${row.look} ${when}`, title: row.text, click: () => app.moveTo(row.step) }, `${seconds(row.t).padStart(11)}  ${row.text}`);
+      element.style.top = `${i * HIGH}px`;
+      made.push(element);
+    }
+    // Holds the list's height.
+    const end = h("div");
+    end.style.height = `${rows.length * HIGH}px`;
+    this.scroller.replaceChildren(end, ...made);
+  }
+}

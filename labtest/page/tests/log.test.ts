@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parse } from "../src/log.ts";
+import { HOSTILE, Script, replication } from "./script.ts";
+
+test("a whole log is read, line by line", () => {
+  const script = replication(), log = parse(script.text);
+  assert.deepEqual(log.notes, []);
+  assert.equal(log.lines.length, script.lines.length - 1);
+  assert.equal(log.head.test, "lab_2b::basic_agree_2B");
+  assert.equal(log.lines.at(-1)!.kind, "end");
+});
+
+test("a seed keeps all its digits", () => {
+  const text = replication().text.replace('"seed":17', '"seed":18446744073709551615');
+  assert.equal(parse(text).head.seed, "18446744073709551615");
+});
+
+test("what is no log is refused", () => {
+  for (const text of ["", "{}", "<html>", '{"schema":"something else","version":1}']) assert.throws(() => parse(text), /no event log/);
+});
+
+test("lines that cannot be read are counted, those of a later version are not", () => {
+  const script = new Script(3);
+  for (const bad of ["{", "7", "null", '{"kind":"send","t":1,"n":1}', '{"kind":"crash","server":0}', '{"kind":"log","t":1,"n":1,"server":0,"from":1,"entries":[7]}',
+    '{"kind":"links","t":1,"n":1,"groups":[1]}']) script.lines.push(bad);
+  for (const later of ['{"kind":"telepathy","t":1,"n":1}', '{"kind":"constructor","t":1,"n":1}', '{"kind":"toString","t":1,"n":1}']) script.lines.push(later);
+  const log = parse(script.end().text);
+  assert.deepEqual(log.notes, ["7 lines of the log could not be read and are not shown."]);
+});
+
+test("a file that ends early says so", () => {
+  const script = replication();
+  script.lines.pop();
+  assert.match(parse(script.text).notes.join(), /not whole/);
+  assert.match(parse(script.text.slice(0, -30)).notes.join(), /1 lines.*not whole/);
+  assert.match(parse(replication().text.replace('"version":1', '"version":2')).notes.join(), /version 2/);
+});
+
+test("characters that hide or turn text are shown by their numbers", () => {
+  const script = new Script(3);
+  script.line("line", { server: 1, thread: "x", level: "info", target: "raft", text: `${HOSTILE} two\nlines` }).end();
+  const line = parse(script.text).lines.find(line => line.kind === "line");
+  assert.ok(line?.kind === "line");
+  assert.ok(line.text.includes("\\u{202e}") && line.text.includes("\\u{0}") && line.text.includes("two\nlines"), line.text);
+  assert.ok(!/[\u202e\0]/.test(line.text));
+});
