@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -14,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::judge::is_judged;
+use crate::sim;
 use crate::wire::Finished;
 
 /// Names the test, the seed and where to write, to the process that is to run it.
@@ -22,6 +22,8 @@ const VARIABLE: &str = "LABSIM_CHILD";
 const KEEP_RANDOMIZATION: &str = "LABSIM_KEEP_RANDOMIZATION";
 /// Output kept of one child, of its beginning and of its end.
 const OUTPUT_KEPT: usize = 256 << 10;
+/// No child is waited for longer than a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// After its time limit a child has this long to say so itself, with the stack of what ran.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -31,8 +33,6 @@ pub(crate) struct Task {
     pub(crate) test: String,
     pub(crate) seed: u64,
     pub(crate) record: bool,
-    /// The one processor to run on, if only one.
-    pub(crate) processor: Option<usize>,
 }
 
 /// What became of a child.
@@ -75,7 +75,7 @@ impl Order {
             // SAFETY: changes a flag of a descriptor.
             unsafe { libc::fcntl(fd as RawFd, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
-        let task = Task { test, seed, record: record != 0, processor: None };
+        let task = Task { test, seed, record: record != 0 };
         Some(Order { task, output: output as RawFd, result: result as RawFd })
     }
 
@@ -96,12 +96,16 @@ impl Order {
         }
     }
 
-    /// Reports and ends the process, at once: other threads are in the midst of things.
+    /// Reports and ends the process, at once: other threads are in the midst of things. If one is in the midst of
+    /// printing, for good, what of the output has no line end yet is lost.
     pub(crate) fn answer(self, finished: &Finished) -> ! {
-        let _ = io::stdout().flush();
         // SAFETY: the parent made it for us alone.
         let mut result = unsafe { File::from_raw_fd(self.result) };
         let written = result.write_all(&finished.encode());
+        if finished.simulated {
+            sim::end_rather_than_wait();
+        }
+        let _ = io::stdout().flush();
         // SAFETY: no arguments to speak of.
         unsafe { libc::_exit(i32::from(written.is_err())) }
     }
@@ -121,7 +125,6 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
     );
     let inherited = [output_of_child.as_raw_fd(), result_of_child.as_raw_fd()];
     let randomize = std::env::var_os(KEEP_RANDOMIZATION).is_some();
-    let processor = task.processor;
     // SAFETY: no arguments.
     let parent = unsafe { libc::getpid() };
     let mut command = Command::new(std::env::current_exe()?);
@@ -132,11 +135,10 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
         .stdout(Stdio::null())
         .stderr(output_of_child.try_clone()?);
     // SAFETY: between fork and exec only system calls.
-    unsafe { command.pre_exec(move || prepare(parent, inherited, randomize, processor)) };
+    unsafe { command.pre_exec(move || prepare(parent, inherited, randomize)) };
     let mut child = command.spawn()?;
     drop((output_of_child, result_of_child));
-    let collected = collect(&child, output, result, Instant::now() + wall_max + GRACE);
-    // Whatever the child has started goes with it.
+    let collected = collect(&child, output, result, Instant::now() + wall_max.min(LONGEST) + GRACE);
     kill_group(&child);
     let status = child.wait()?;
     let Collected { output, result, late } = collected?;
@@ -160,12 +162,7 @@ fn statics_are_randomised() -> bool {
 }
 
 /// In the child, before it becomes the test binary.
-fn prepare(
-    parent: libc::pid_t,
-    inherited: [RawFd; 2],
-    randomize: bool,
-    processor: Option<usize>,
-) -> io::Result<()> {
+fn prepare(parent: libc::pid_t, inherited: [RawFd; 2], randomize: bool) -> io::Result<()> {
     // SAFETY: plain system calls on this process.
     unsafe {
         libc::setpgid(0, 0);
@@ -177,12 +174,6 @@ fn prepare(
         if !randomize {
             // May be refused; then heap and stacks of run threads lie where they should all the same.
             libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
-        }
-        if let Some(processor) = processor {
-            // For speed only, so a refusal is no matter.
-            let mut set: libc::cpu_set_t = mem::zeroed();
-            libc::CPU_SET(processor, &mut set);
-            libc::sched_setaffinity(0, size_of_val(&set), &set);
         }
         for fd in inherited {
             libc::fcntl(fd, libc::F_SETFD, 0);
@@ -290,7 +281,7 @@ fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant)
             watch(result.as_raw_fd(), got.result.ended),
             watch(process.as_raw_fd(), ended),
         ];
-        let timeout = left.as_millis().min(i32::MAX as u128) as i32 + i32::from(!left.is_zero());
+        let timeout = left.as_millis().min(i32::MAX as u128 - 1) as i32 + i32::from(!left.is_zero());
         // SAFETY: three entries.
         let ready = unsafe { libc::poll(polled.as_mut_ptr(), 3, timeout) };
         if ready == 0 {
@@ -305,7 +296,11 @@ fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant)
         if from_result {
             got.result.read_some(&mut result);
         }
-        ended |= from_process;
+        if from_process {
+            ended = true;
+            // Whatever it has started goes with it, and writes no more.
+            kill_group(child);
+        }
         if ended && got.output.ended && got.result.ended {
             return Ok(got);
         }

@@ -46,7 +46,7 @@ impl Seeds<'_> {
                 if index >= self.runs || index > failed_at.load(Ordering::Relaxed) {
                     break;
                 }
-                let outcome = self.try_one(index, slot.processor());
+                let outcome = self.try_one(index);
                 drop(slot);
                 if outcome.result.is_err() {
                     failed_at.fetch_min(index, Ordering::Relaxed);
@@ -66,9 +66,9 @@ impl Seeds<'_> {
         outcomes
     }
 
-    fn try_one(&self, index: u64, processor: Option<usize>) -> Outcome {
+    fn try_one(&self, index: u64) -> Outcome {
         let seed = self.first.wrapping_add(index);
-        let task = Task { test: self.test.to_owned(), seed, record: self.check, processor };
+        let task = Task { test: self.test.to_owned(), seed, record: self.check };
         let (mut result, output) = self.run(&task);
         if let (true, Ok(one)) = (self.check, &result) {
             match self.run(&task).0 {

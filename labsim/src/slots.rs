@@ -16,28 +16,8 @@ use std::thread;
 /// The right to run; given up when dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    #[cfg_attr(not(test), expect(dead_code, reason = "held, not read"))]
     held: Vec<UnixListener>,
-    number: usize,
-}
-
-impl Slot {
-    /// The processor that goes with it: only one thread of a run executes at a time, and on one processor they
-    /// wake each other several times faster than across. `None` for a run that has all of them, or no slot.
-    pub(crate) fn processor(&self) -> Option<usize> {
-        (self.held.len() == 1).then(|| processors().get(self.number).copied()).flatten()
-    }
-}
-
-/// The processors this process may run on.
-fn processors() -> Vec<usize> {
-    // SAFETY: a zeroed set is valid, and filled by the call.
-    let set = unsafe {
-        let mut set = std::mem::zeroed::<libc::cpu_set_t>();
-        libc::sched_getaffinity(0, size_of_val(&set), &mut set);
-        set
-    };
-    // SAFETY: within the set.
-    (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect()
 }
 
 /// The number of slots: asked once, since the answer comes from half a dozen files.
@@ -73,9 +53,9 @@ impl Pool {
             let mut taken = Vec::new();
             for number in 0..self.size {
                 match self.listen(number) {
-                    Ok(listener) => return Slot { held: vec![listener], number },
+                    Ok(listener) => return Slot { held: vec![listener] },
                     Err(error) if error.kind() == ErrorKind::AddrInUse => taken.push(number),
-                    Err(_) => return Slot { held: Vec::new(), number },
+                    Err(_) => return Slot { held: Vec::new() },
                 }
             }
             self.wait_for_any(&taken);
@@ -94,7 +74,7 @@ impl Pool {
                 }
             }
         }
-        Slot { held, number: 0 }
+        Slot { held }
     }
 
     fn address(&self, number: usize) -> io::Result<SocketAddr> {
@@ -151,9 +131,7 @@ mod tests {
         let all = shared.take_all();
         assert_eq!(all.held.len(), 3);
         assert!((0..3).all(|number| shared.listen(number).is_err()));
-        assert_eq!(all.processor(), None);
         drop(all);
         assert!(shared.listen(2).is_ok());
-        assert_eq!(shared.take_one().processor(), processors().first().copied());
     }
 }

@@ -109,6 +109,9 @@ impl Test {
             if let Some(order) = crate::child::Order::received().filter(|order| order.task.test == self.name)
             {
                 order.take_output();
+                if !real {
+                    sim::stay_here(self.options.handover);
+                }
                 self.options.seed = order.task.seed;
                 self.options.record = order.task.record;
                 let finished = self.run_here(real, body);
@@ -155,7 +158,7 @@ impl Test {
 
 fn say_once(remarks: &[String]) {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| remarks.iter().for_each(|remark| eprintln!("{remark}")));
+    ONCE.call_once(|| remarks.iter().for_each(|remark| show(remark)));
 }
 
 /// Every seed in a process of its own; shows the output of the first, or of the smallest that failed.
@@ -189,16 +192,18 @@ fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: b
     }
 }
 
-/// Shows, past the test harness, which shows what a passing test prints to nobody, the lines that begin with
-/// `warning: `, each once.
+/// Shows the lines that begin with `warning: `, each once.
 #[cfg(target_os = "linux")]
 fn show_warnings<'a>(outputs: impl Iterator<Item = &'a str>) {
     let warnings: BTreeSet<&str> =
         outputs.flat_map(str::lines).filter(|line| line.starts_with("warning: ")).collect();
-    for warning in warnings {
-        // Nobody is left to be told of an error here.
-        let _ = writeln!(std::io::stderr(), "{warning}");
-    }
+    warnings.into_iter().for_each(show);
+}
+
+/// Past the test harness, which shows what a passing test prints to nobody.
+fn show(line: &str) {
+    // Nobody is left to be told of an error here.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Two calls under one name would both end in the first one's body.

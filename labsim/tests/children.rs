@@ -185,6 +185,54 @@ fn knobs_are_checked() {
     assert!(warned.passed && warned.text.contains("LAB_SEDE is set") && warned.text.contains("LAB_SEED?"));
 }
 
+/// The warning was printed where the test harness hid it.
+#[test]
+fn an_unknown_knob_is_warned_about_though_the_test_passes() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "talks"])
+        .env("LAB_SEDE", "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.starts_with("warning: LAB_SEDE is set"), "{text}");
+}
+
+/// These were added to the present time, and to each other.
+#[test]
+fn very_long_time_limits_are_taken() {
+    for seconds in ["3000000", "1e19"] {
+        let again = again("talks", &[("LAB_TIMEOUT", seconds)]);
+        assert!(again.passed, "{}", again.text);
+    }
+}
+
+/// The lock of standard output is held by a thread that never runs again. The process waited for it.
+#[test]
+fn a_run_may_end_while_a_thread_prints() {
+    struct Slow;
+    impl std::fmt::Display for Slow {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            thread::sleep(Duration::from_secs(1));
+            f.write_str("slow")
+        }
+    }
+    Test::new("a_run_may_end_while_a_thread_prints").run(|_| {
+        println!("before");
+        thread::spawn(|| println!("{Slow}"));
+        thread::sleep(Duration::from_millis(10));
+        String::from("did not wait")
+    });
+}
+
+/// What the run has started went on to write into the pipe, and was read as long as it did.
+#[test]
+fn what_a_run_has_started_writes_no_more() {
+    Test::new("what_a_run_has_started_writes_no_more").runs(4).run(|_| {
+        let output = Command::new("yes").spawn();
+        String::from(if output.is_ok() { "yes" } else { "no" })
+    });
+}
+
 #[test]
 fn talks() {
     Test::new("talks").run(|_| {
@@ -282,6 +330,20 @@ fn bad_hang() {
     });
 }
 
+/// So does a copy of the run, which then nobody limits.
+#[test]
+fn bad_copy_hang() {
+    bad("bad_copy_hang", |_| {
+        let path = std::env::var("LABSIM_TEST_PID_TO").unwrap();
+        labsim::what_if(|| {
+            std::fs::write(path, std::process::id().to_string()).unwrap();
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+    });
+}
+
 fn gone(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.is_empty() || status.contains("State:\tZ") || status.contains("State:\tX")
@@ -306,20 +368,22 @@ fn nothing_outlives_the_test() {
         assert!(eventually(|| gone(pid)), "process {pid} is still there");
     }
 
-    let file = std::env::temp_dir().join(format!("labsim-test-{}", std::process::id()));
-    let mut test = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "bad_hang"])
-        .env("LABSIM_INNER", "1")
-        .env("LABSIM_TEST_PID_TO", &file)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let pid = || std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(eventually(|| !pid().is_empty()), "the run did not start");
-    let pid = pid();
-    std::fs::remove_file(&file).unwrap();
-    assert!(!gone(&pid));
-    test.kill().unwrap();
-    test.wait().unwrap();
-    assert!(eventually(|| gone(&pid)), "the run outlived the test that was killed");
+    for hangs in ["bad_hang", "bad_copy_hang"] {
+        let file = std::env::temp_dir().join(format!("labsim-test-{}-{hangs}", std::process::id()));
+        let mut test = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", hangs])
+            .env("LABSIM_INNER", "1")
+            .env("LABSIM_TEST_PID_TO", &file)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = || std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(eventually(|| !pid().is_empty()), "{hangs} did not start");
+        let pid = pid();
+        std::fs::remove_file(&file).unwrap();
+        assert!(!gone(&pid));
+        test.kill().unwrap();
+        test.wait().unwrap();
+        assert!(eventually(|| gone(&pid)), "{hangs} outlived the test that was killed");
+    }
 }

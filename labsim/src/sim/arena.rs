@@ -12,7 +12,7 @@ use std::ptr;
 /// Far from where the kernel puts executables (0x55..), libraries and stacks (0x7f..) on x86_64.
 const BASE: usize = 0x1000_0000_0000;
 /// Address space, not memory. Less is asked for where that is refused.
-const SIZES: [usize; 3] = [64 << 30, 16 << 30, 4 << 30];
+const SIZES: [usize; 5] = [64 << 30, 16 << 30, 4 << 30, 1 << 30, 256 << 20];
 
 const SMALL_MAX: usize = 1024;
 const SMALL_CLASSES: usize = SMALL_MAX / 16;

@@ -5,6 +5,7 @@
 //!
 //! Invariant: no function here unwinds, and none allocates from the run's heap (they are inside the runtime).
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -55,16 +56,37 @@ pub(super) unsafe extern "C" fn syscall(
     if number == libc::SYS_futex || number == libc::SYS_getrandom {
         if let Some(inside) = Inside::enter() {
             if number == libc::SYS_getrandom {
-                // SAFETY: the caller's buffer.
-                inside.random(unsafe { std::slice::from_raw_parts_mut(a as *mut u8, b) });
+                // Whoever asks for nothing may pass no address either.
+                if b > 0 {
+                    // SAFETY: the caller's buffer.
+                    inside.random(unsafe { std::slice::from_raw_parts_mut(a as *mut u8, b) });
+                }
                 return b as c_long;
             }
             // SAFETY: the caller's arguments, passed on.
             return unsafe { futex(&inside, [a, b, c, d, e, f]) };
         }
     }
+    if number == libc::SYS_futex && ENDS.get() && is_wait(b as c_int) {
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(0) }
+    }
     // SAFETY: the caller's arguments, passed on.
     with_errno(unsafe { raw::syscall(number, [a, b, c, d, e, f]) })
+}
+
+thread_local! {
+    static ENDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on the process ends where the calling thread, which is outside of any run, would have to wait for a lock:
+/// the run is over, and whoever holds the lock never runs again.
+pub(crate) fn end_rather_than_wait() {
+    ENDS.set(true);
+}
+
+fn is_wait(op: c_int) -> bool {
+    matches!(op & libc::FUTEX_CMD_MASK, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET)
 }
 
 /// # Safety
@@ -274,6 +296,26 @@ pub(super) unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_i
     let args = [domain as usize, kind as usize, protocol as usize, 0, 0, 0];
     // SAFETY: the caller's arguments, passed on.
     with_errno(unsafe { raw::syscall(libc::SYS_socket, args) }) as c_int
+}
+
+/// As [`socket`].
+///
+/// # Safety
+/// As in libc.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn socketpair(
+    domain: c_int,
+    kind: c_int,
+    protocol: c_int,
+    pair: *mut c_int,
+) -> c_int {
+    if Inside::enter().is_some() {
+        refuse(c"labsim: a simulated run cannot use sockets: real ones do not live in virtual time\n");
+        return with_errno(-libc::EPERM as isize) as c_int;
+    }
+    let args = [domain as usize, kind as usize, protocol as usize, pair as usize, 0, 0];
+    // SAFETY: the caller's arguments, passed on.
+    with_errno(unsafe { raw::syscall(libc::SYS_socketpair, args) }) as c_int
 }
 
 /// # Safety

@@ -83,6 +83,19 @@ fn choose(wanted: Handover) -> Kind {
     if fast { Kind::Fast } else { Kind::Futex }
 }
 
+/// Keeps the calling thread, and those it starts, on the processor they are on, where that makes hand-overs several
+/// times faster: threads that wake each other, one at a time.
+pub(crate) fn stay_here(wanted: Handover) {
+    if choose(wanted) == Kind::Futex {
+        // SAFETY: a zeroed set is valid. For speed only, so a refusal is no matter.
+        unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(libc::sched_getcpu().max(0) as usize, &mut set);
+            libc::sched_setaffinity(0, size_of_val(&set), &set);
+        }
+    }
+}
+
 /// Whether a debugger is attached: exchanged FS bases confuse it.
 pub(crate) fn debugged() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -34,6 +34,7 @@ pub(crate) fn what_if(f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, NoA
 
 fn fork(inside: Inside, f: impl FnOnce() -> Vec<u8>) -> io::Result<Result<Vec<u8>, NoAnswer>> {
     let (answer, answer_of_copy) = pipe()?;
+    let parent = std::process::id();
     // SAFETY: libc's own fork puts its locks in order for the child. No thread of the run stands inside libc
     // while another runs, so nothing else of libc's is half done. The child's stack and FS base are copies of
     // the caller's; the other threads' are never resumed there.
@@ -42,6 +43,7 @@ fn fork(inside: Inside, f: impl FnOnce() -> Vec<u8>) -> io::Result<Result<Vec<u8
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(answer);
+            die_with(parent);
             in_copy(inside, answer_of_copy, f)
         }
         _ => {
@@ -98,6 +100,18 @@ pub(super) fn end_copy(runtime: &Runtime, ending: Ending) -> Ending {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Ends this process when its parent ends, of which there is then nobody to end it.
+fn die_with(parent: u32) {
+    // SAFETY: system calls without memory. The kernel thread that forked waits for the answer, so it does not end before
+    // its process does.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid() as u32 != parent {
+            libc::_exit(0);
+        }
+    }
 }
 
 /// What a copy prints, nobody asked for.
