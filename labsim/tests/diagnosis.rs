@@ -121,6 +121,37 @@ fn a_busy_loop_is_found_and_shown() {
 }
 
 #[test]
+fn bad_busy_observer() {
+    if is_inner() {
+        let options = Options { busy_max: Duration::from_millis(100), ..Options::new(0) };
+        Test::new("bad_busy_observer").options(options).run(|_: Run| {
+            labsim::observe(|| spin_until(&AtomicBool::new(false)));
+            String::new()
+        });
+    }
+}
+
+#[test]
+fn a_busy_observer_is_shown_too() {
+    fails_saying("bad_busy_observer", &[], &["busy loop", "thread 'main': runs", "spin_until at "]);
+}
+
+/// What other threads of the process computed was laid at the door of the one that runs.
+#[test]
+fn who_waits_in_the_kernel_while_others_compute_is_not_busy() {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        (0..2).for_each(|_| drop(scope.spawn(|| spin_until(&over))));
+        let options = Options { busy_max: Duration::from_millis(100), ..Options::new(1) };
+        let report = labsim::run(options, || {
+            std::process::Command::new("sleep").arg("1").status().unwrap();
+        });
+        over.store(true, Ordering::Relaxed);
+        assert!(report.result.is_ok(), "{:?}", report.result);
+    });
+}
+
+#[test]
 fn bad_livelock() {
     bad("bad_livelock", || {
         let main = thread::current();

@@ -7,10 +7,8 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::Ordering;
 
 use super::carrier::{Carrier, Create, PAGE, Start};
-use super::handover::Kind;
 use super::locals::run_destructors;
 use super::raw::{self, real};
 use super::runtime::{Inside, Runtime};
@@ -187,7 +185,8 @@ pub(super) unsafe extern "C" fn pthread_detach(pthread: libc::pthread_t) -> c_in
 /// other faults, and panics where there is none. Our stacks have one, but libc knows nothing of it.
 ///
 /// What it learns it then notes in a table under a *spin* lock, allocating: were the thread preempted there, the
-/// next new thread would spin for ever. So it is not preempted from here to [`sigaltstack`], which comes next.
+/// next new thread would spin for ever. So it is not preempted from here to [`sigaltstack`], which comes next; or, if the
+/// program is it that asks, to where the thread waits.
 ///
 /// # Safety
 /// As in libc.
@@ -222,14 +221,4 @@ pub(super) unsafe extern "C" fn sigaltstack(new: *const libc::stack_t, old: *mut
     // SAFETY: the caller's arguments, passed on.
     let result = unsafe { raw::syscall(libc::SYS_sigaltstack, [new as usize, old as usize, 0, 0, 0, 0]) };
     raw::with_errno(result) as c_int
-}
-
-impl Kind {
-    /// The kernel thread on which `thread` runs.
-    pub(super) fn kernel_thread(self, runtime: &Runtime, thread: &Thread) -> i32 {
-        match self {
-            Kind::Fast => runtime.runner.load(Ordering::Relaxed),
-            Kind::Futex => thread.carrier.kernel_id.load(Ordering::Relaxed),
-        }
-    }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Runtime {
     /// In a copy of the run, and only there: where its answer is to go. See `what_if`.
     pub(super) copy_answers_to: Cell<Option<RawFd>>,
     pub(crate) over: AtomicU32,
-    /// For the watchdog: changes whenever a thread gives way; which thread runs; which kernel thread it is on.
+    /// For the watchdog: changes whenever a thread gives way; which thread runs, and on which kernel thread.
     pub(super) progress: AtomicU64,
     pub(super) running: AtomicU32,
     pub(super) runner: AtomicI32,
@@ -132,7 +132,7 @@ pub(crate) struct Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        if watchdog::stop_is_asked() {
+        if watchdog::stop_is_asked(self.thread) {
             watchdog::stop_here(self.thread);
         }
         self.thread.inside.set(false);
@@ -179,6 +179,8 @@ impl Inside {
             return true;
         }
         self.thread.polls.set(0);
+        // The standard library waits for nobody while it does that.
+        self.thread.registering.set(false);
         self.scheduler().block(self.thread.id, waiting, self.clean());
         self.switch();
         self.scheduler().timed_out(self.thread.id)
@@ -303,7 +305,7 @@ impl Inside {
 
     /// On the first thread of a run, which needs no hand-over to start.
     pub(super) fn first(&self) {
-        self.runtime().runner.store(raw::thread_id(), Ordering::Relaxed);
+        self.note_runner();
         let next = self.scheduler().next();
         assert_eq!(next, Ok(self.thread.id), "the first thread is alone");
     }
@@ -315,6 +317,14 @@ impl Inside {
             self.show_stack();
             self.thread.carrier.baton.pass(runtime.kind, &visitor.carrier.baton);
         }
+        if runtime.kind == Kind::Futex {
+            self.note_runner();
+        }
+    }
+
+    /// From here on the kernel thread of this thread executes those of the run.
+    fn note_runner(&self) {
+        self.runtime().runner.store(self.thread.carrier.kernel_id.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The end of the thread: its closure has returned and its thread-local destructors have run. Returns when its

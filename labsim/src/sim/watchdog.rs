@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::runtime::Runtime;
@@ -30,8 +30,10 @@ pub(super) enum Watch {
     OutOfTime(ThreadId, Option<Backtrace>),
 }
 
-/// The interrupted thread was inside the runtime, and stops when it leaves.
-static STOP: AtomicBool = AtomicBool::new(false);
+/// The run whose running thread is to stop; null most of the time. The signal itself says nothing: others may send it.
+static STOP: AtomicPtr<Runtime> = AtomicPtr::new(ptr::null_mut());
+/// Also if it is an observer.
+static AT_ANY_PRICE: AtomicBool = AtomicBool::new(false);
 static SHOWN: AtomicU32 = AtomicU32::new(0);
 static STACK: Mutex<Option<Backtrace>> = Mutex::new(None);
 
@@ -41,17 +43,18 @@ pub(super) fn watch(runtime: &'static Runtime, wall_max: Duration, busy_max: Dur
     install();
     let start = Instant::now();
     let mut progress = 0;
-    let mut cpu_at_progress = raw::process_cpu();
+    let mut cpu_at_progress = Duration::ZERO;
     loop {
         raw::futex_wait(&runtime.over, 0, Some(PERIOD));
         if runtime.over.load(Ordering::Acquire) != 0 {
             return Watch::Over;
         }
         let now = runtime.progress.load(Ordering::Relaxed);
-        let cpu = raw::process_cpu();
+        // Of the thread that runs: what others of the process compute is none of its doing.
+        let cpu = raw::cpu_of(runtime.runner.load(Ordering::Relaxed));
         if now != progress {
             (progress, cpu_at_progress) = (now, cpu);
-        } else if cpu - cpu_at_progress > busy_max {
+        } else if cpu.saturating_sub(cpu_at_progress) > busy_max {
             let (thread, stack) = interrupt(runtime);
             return Watch::Busy(thread, stack);
         }
@@ -64,14 +67,18 @@ pub(super) fn watch(runtime: &'static Runtime, wall_max: Duration, busy_max: Dur
 
 /// Makes the thread that runs show its stack, and stops it for good.
 fn interrupt(runtime: &'static Runtime) -> (ThreadId, Option<Backtrace>) {
-    let id = ThreadId(runtime.running.load(Ordering::Relaxed));
     alloc::enter_signal();
-    raw::signal_thread(runtime.kind.kernel_thread(runtime, runtime.thread(id)), SIGNAL);
-    let start = Instant::now();
-    while SHOWN.load(Ordering::Acquire) == 0 && start.elapsed() < PATIENCE {
-        raw::futex_wait(&SHOWN, 0, Some(PERIOD));
+    STOP.store(ptr::from_ref(runtime).cast_mut(), Ordering::Relaxed);
+    for at_any_price in [false, true] {
+        AT_ANY_PRICE.store(at_any_price, Ordering::Relaxed);
+        raw::signal_thread(runtime.runner.load(Ordering::Relaxed), SIGNAL);
+        let start = Instant::now();
+        while SHOWN.load(Ordering::Acquire) == 0 && start.elapsed() < PATIENCE {
+            raw::futex_wait(&SHOWN, 0, Some(PERIOD));
+        }
     }
     alloc::leave_signal();
+    let id = ThreadId(runtime.running.load(Ordering::Relaxed));
     SHOWN.store(0, Ordering::Relaxed);
     let stack = STACK.lock().ok().and_then(|mut stack| stack.take());
     (id, stack)
@@ -90,23 +97,26 @@ fn install() {
 }
 
 extern "C" fn handler(_: c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    match Thread::current() {
-        // The run's state must not be left half changed: its report is still to be written.
-        Some(thread) if thread.inside.get() => STOP.store(true, Ordering::Relaxed),
-        Some(thread) => stop_here(thread),
-        None => {}
+    if let Some(thread) = Thread::current() {
+        // The run's state must not be left half changed: its report is still to be written. It stops when it leaves.
+        if stop_is_asked(thread) && !thread.inside.get() {
+            stop_here(thread);
+        }
     }
 }
 
-pub(super) fn stop_is_asked() -> bool {
-    STOP.load(Ordering::Relaxed)
+/// Whether the thread, which runs, is to stop for good. An observer is not, as long as there is hope that it ends: it
+/// allocates as whoever writes the report does, and may hold a lock of the C library.
+#[inline]
+pub(super) fn stop_is_asked(thread: &Thread) -> bool {
+    ptr::eq(STOP.load(Ordering::Relaxed), thread.runtime)
+        && (thread.quiet.get() == 0 || AT_ANY_PRICE.load(Ordering::Relaxed))
 }
 
 /// Shows the stack and stops for good. What the thread was doing is left undone, so the capture need not be fit
 /// for a signal handler; if it hangs, the report comes without a stack.
 #[cold]
 pub(super) fn stop_here(thread: &Thread) -> ! {
-    STOP.store(false, Ordering::Relaxed);
     thread.inside.set(true);
     let stack = Backtrace::force_capture();
     if let Ok(mut slot) = STACK.try_lock() {
