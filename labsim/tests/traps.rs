@@ -250,6 +250,68 @@ fn starting_threads_under_preemption_does_not_spin() {
     });
 }
 
+/// It asks for its stack as the standard library does for a new thread, and was then never preempted nor stopped.
+#[test]
+fn a_thread_that_asks_for_its_stack_is_like_any_other() {
+    Test::new("a_thread_that_asks_for_its_stack_is_like_any_other").runs(4).run(|_: Run| {
+        let node = labsim::node::Node::new("n");
+        let work = || {
+            let mut attributes = std::mem::MaybeUninit::uninit();
+            // SAFETY: the attributes are for this call to fill.
+            assert_eq!(unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) }, 0);
+            loop {
+                thread::sleep(ms(1));
+            }
+        };
+        node.spawn("t".into(), work).unwrap();
+        thread::sleep(ms(10));
+        node.crash_hard();
+        thread::sleep(ms(10));
+        assert_eq!(node.alive(), [""; 0]);
+        String::new()
+    });
+}
+
+/// It allocates, or wakes nobody, until another has run. Where the schedule does not preempt, that was for ever.
+#[test]
+fn whoever_waits_for_others_without_saying_so_is_made_to_give_way() {
+    Test::new("whoever_waits_for_others_without_saying_so_is_made_to_give_way").runs(24).run(|_: Run| {
+        let others_ran = AtomicU64::new(0);
+        let ran = || others_ran.fetch_add(1, Ordering::SeqCst);
+        thread::scope(|scope| {
+            scope.spawn(ran);
+            while others_ran.load(Ordering::SeqCst) == 0 {
+                drop(std::hint::black_box(Box::new(1)));
+            }
+            scope.spawn(ran);
+            let condition = std::sync::Condvar::new();
+            while others_ran.load(Ordering::SeqCst) == 1 {
+                condition.notify_all();
+            }
+        });
+        String::new()
+    });
+}
+
+/// The signal that asks a busy thread for its stack may be sent by anyone; whoever received it never ran again.
+#[test]
+fn a_signal_from_elsewhere_stops_nobody() {
+    for handover in ["fast", "futex"] {
+        trace("signalled", 1, &[("LAB_HANDOVER", handover), ("LAB_TIMEOUT", "10")]);
+    }
+}
+
+#[test]
+fn signalled() {
+    Test::new("signalled").run(|_: Run| {
+        // SAFETY: sends the calling thread a signal that is ignored by default.
+        let raise = || assert_eq!(unsafe { libc::raise(libc::SIGURG) }, 0);
+        thread::spawn(raise).join().unwrap();
+        raise();
+        String::new()
+    });
+}
+
 /// Backtraces call back into the program under a lock of the C library.
 #[test]
 fn backtraces_and_panics_under_preemption() {
@@ -363,6 +425,7 @@ fn bad_input() {
         Test::new("bad_input").run(|_: Run| {
             let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap_err();
             assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+            assert!(std::os::unix::net::UnixStream::pair().is_err());
             std::io::stdin().read_line(&mut String::new()).unwrap();
             String::new()
         });
@@ -371,7 +434,7 @@ fn bad_input() {
 
 #[test]
 fn real_input_is_refused_clearly() {
-    let says = ["cannot use the network", "cannot read standard input", "FAILED"];
+    let says = ["cannot use the network", "cannot use sockets", "cannot read standard input", "FAILED"];
     fails_saying("bad_input", &[], &says);
 }
 
