@@ -1,6 +1,16 @@
-//! The documentation's examples, compiled and run as documentation tests, and what they share. `tests/` checks the rest
-//! of what the documentation says: links, names, commands, tables.
+//! Checks what the documentation says, so that it cannot rot.
+//!
+//! The examples of `docs/rust-for-this-lab.md` are this crate's documentation tests; they share the `ping` service below.
+//! `tests/` checks the rest: links, names of tests and files, commands, tables, editions.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`markdown`] | what a page holds: headings, links, code, tables |
+//! | [`workspace`] | what there is to be named: files, tests, packages |
 #![forbid(unsafe_code)]
+
+pub mod markdown;
+pub mod workspace;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,69 @@
+//! The lab guides tell of each test of their lab.
+
+use labdocs::markdown::Page;
+use labdocs::workspace::{lab_of, lab_tests, root};
+
+use crate::check;
+
+fn guide_of(lab: &str) -> Page {
+    Page::read(&root().join(format!("docs/lab-{}.md", lab.to_lowercase())))
+}
+
+/// The tests that a guide's tables begin a row with.
+fn told(guide: &Page) -> Vec<String> {
+    let first = |row: Vec<String>| row[0].trim_matches('`').to_string();
+    guide.rows().into_iter().map(first).filter(|test| lab_of(test).is_some()).collect()
+}
+
+#[test]
+fn each_test_has_a_row_in_its_guide_and_each_row_a_test() {
+    let tests: Vec<String> = lab_tests().into_iter().map(|(_, test)| test).collect();
+    let mut objections = Vec::new();
+    for lab in ["2A", "2B", "2C", "2D", "3A", "3B"] {
+        let told = told(&guide_of(lab));
+        for test in tests.iter().filter(|test| lab_of(test) == Some(lab)) {
+            if !told.contains(test) {
+                objections
+                    .push(format!("docs/lab-{}.md does not tell of {test}: add a row", lab.to_lowercase()));
+            }
+        }
+        let strange = told.iter().filter(|test| !tests.contains(test) || lab_of(test) != Some(lab));
+        objections.extend(
+            strange.map(|test| format!("the guide of {lab} tells of {test}, which is no test of it")),
+        );
+    }
+    check(objections);
+}
+
+/// All guides are built alike.
+#[test]
+fn each_guide_has_all_parts() {
+    let mut objections = Vec::new();
+    for lab in ["2A", "2B", "2C", "2D", "3A", "3B"] {
+        let headings: Vec<String> = guide_of(lab).headings().into_iter().map(|(_, text)| text).collect();
+        for part in [
+            "What you build",
+            "Read first",
+            "The rules, in the order to write them",
+            "Hints",
+            "What the tests do",
+            "Time",
+        ] {
+            if !headings.iter().any(|heading| heading == part) {
+                objections.push(format!("the guide of {lab} has no part {part:?}"));
+            }
+        }
+    }
+    check(objections);
+}
+
+/// A page that lists mistakes says of each what finds it: a test, or a rule.
+#[test]
+fn each_common_mistake_is_found_by_something() {
+    let page = Page::read(&root().join("docs/common-mistakes.md"));
+    let rows = page.rows();
+    assert!(rows.len() > 40, "only {} mistakes were read", rows.len());
+    let idle =
+        rows.iter().filter(|row| row.len() != 3 || !(row[2].contains("](rules/") || row[2].contains('`')));
+    check(idle.map(|row| format!("docs/common-mistakes.md: nothing finds {row:?}")).collect());
+}
