@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page starter check check_starter fix bench bench_labs
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page check_docs starter check check_starter fix bench bench_labs
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -32,6 +32,9 @@ page: ## builds the timeline page from labtest/page/src; nothing else needs Node
 
 check_page: ## the timeline page is what its sources build, and passes its tests; CHROMIUM=program: in a browser too
 	cd labtest/page && npm ci --silent --prefer-offline && npm run --silent check && node build.mjs --check && npm run --silent test
+
+check_docs: ## the commands of README and guides work in a fresh clone: some minutes
+	$(CARGO) run -q -p labdocs
 
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution
 	@handout/make_starter "$(DIR)"

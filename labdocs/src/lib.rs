@@ -1,7 +1,7 @@
 //! Checks what the documentation says, so that it cannot rot.
 //!
 //! The examples of `docs/rust-for-this-lab.md` are this crate's documentation tests; they share the `ping` service below.
-//! `tests/` checks the rest: links, names of tests and files, commands, tables, editions.
+//! `tests/` checks the rest: links, names of tests and files, commands, tables, editions. The crate's program runs the commands.
 //!
 //! | module | what it is |
 //! |---|---|
