@@ -26,12 +26,12 @@ pub(crate) fn write_whole(directory: &Path, name: &str, contents: &str) -> io::R
     Ok(path)
 }
 
-/// Of the files with this extension, removes all but the `kept` newest.
-pub(crate) fn prune(directory: &Path, extension: &str, kept: usize) -> io::Result<()> {
+/// Of the files whose names end so, removes all but the `kept` newest.
+pub(crate) fn prune(directory: &Path, ending: &str, kept: usize) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|its| its == extension) {
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(ending.as_bytes())) {
             // Another process may have removed it just now.
             let Ok(written) = fs::metadata(&path).and_then(|metadata| metadata.modified()) else { continue };
             files.push((written, path));

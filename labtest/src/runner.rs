@@ -119,7 +119,11 @@ fn afterwards(run: &Run, timeline: &eventlog::Knob, report: &mut labsim::Report<
     judge(run, report);
     if let Some(written) = eventlog::write(run, timeline, report) {
         let told = match written {
-            Ok(path) => format!("what happened, event by event: {}", path.display()),
+            Ok(eventlog::Written { page, log }) => format!(
+                "what happened, as a page for a browser: {}\nevent by event: {}",
+                page.display(),
+                log.display()
+            ),
             Err(error) => format!("the log of events was not written: {error}"),
         };
         match &mut report.result {

@@ -7,6 +7,9 @@ export const CELL = 30;
 export const HEAD = 22;
 export const ROW = 46;
 
+/** How many entries behind the leader's log are shown. */
+const BEHIND = 3;
+
 export interface CellView {
   index: number;
   kind: "entry" | "unknown" | "snapshot";
@@ -20,19 +23,28 @@ export interface CellView {
 export interface RowView {
   server: ServerNow;
   cells: CellView[];
+  /** Its log goes on beyond the last cell, up to here. */
+  beyond: number | undefined;
   /** What the leader knows of this follower. */
   next?: number;
   match?: number;
 }
 export interface CellsView { first: number; count: number; rows: RowView[]; leader: ServerNow | undefined }
 
-/** The last indexes of the logs, as many as fit, unless somebody scrolled: `wanted` is then the first index. */
-export function cellsOf(run: Run, step: number, width: number, wanted: number | undefined): CellsView {
+/**
+ * As many indexes as fit. They end a little behind the leader's log, since that is where things happen, or behind the
+ * longest without a leader; they have `index` among them, if that is given: what a failure is about. If somebody
+ * scrolled, `wanted` is the first.
+ */
+export function cellsOf(run: Run, step: number, width: number, wanted: number | undefined, index?: number): CellsView {
   const count = Math.max(4, Math.floor((width - LABEL - 8) / CELL));
   const states = run.servers.map(server => serverAt(run, server, step));
-  const end = Math.max(1, ...states.map(s => s.last + 1));
-  const first = Math.max(1, Math.min(wanted ?? end - count + 1, Math.max(1, end)));
-  const leader = leaderAt(run, step);
+  const leader = leaderAt(run, step), longest = Math.max(0, ...states.map(s => s.last));
+  const end = Math.min(leader ? leader.last + BEHIND : longest, longest) + 1;
+  let from = end - count + 1;
+  if (index !== undefined && index < from) from = index - 2;
+  if (index !== undefined && index >= from + count) from = index - count + 3;
+  const first = Math.max(1, Math.min(wanted ?? from, longest + 1));
   const rows = states.map((server): RowView => {
     const progress = leader && leader.number !== server.number ? progressAt(run, leader, server.number, step) : undefined;
     const cells: CellView[] = [];
@@ -46,7 +58,7 @@ export function cellsOf(run: Run, step: number, width: number, wanted: number | 
         fresh: cell !== undefined && (run.servers[server.number]!.cells.get(index)?.changedAt(step) ?? false),
       });
     }
-    return { server, cells, ...(progress && { next: progress.next, match: progress.match }) };
+    return { server, cells, beyond: server.known && server.last >= first + count ? server.last : undefined, ...(progress && { next: progress.next, match: progress.match }) };
   });
   return { first, count, rows, leader };
 }

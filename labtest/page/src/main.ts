@@ -74,8 +74,8 @@ class Page {
       this.drawn = paintTimeline(g, app, look, width, height);
     }
     paintOverview(prepare(this.overview, width, OVERVIEW), app, look, width);
-    this.cellsView = cellsOf(app.run, app.step, this.logs.clientWidth - 16, app.index);
-    const wrong = app.run.failure?.line.index;
+    const { failure } = app.run, wrong = failure?.line.index;
+    this.cellsView = cellsOf(app.run, app.step, this.logs.clientWidth - 16, app.index, failure && app.step >= (failure.evidence[0] ?? failure.moment.step) ? wrong : undefined);
     paintCells(prepare(this.cells, this.logs.clientWidth - 16, cellsHeight(this.cellsView)), this.cellsView, look, this.logs.clientWidth - 16, wrong);
     this.updateTools();
     this.list.follow();

@@ -31,14 +31,23 @@ use writer::Header;
 
 use crate::failure::Failure;
 use crate::files;
+use crate::page::timeline_page;
 use crate::run::Run;
 
-/// How many logs are kept of earlier runs.
+/// What was written of a run.
+pub(crate) struct Written {
+    /// The event log itself.
+    pub(crate) log: PathBuf,
+    /// The page that shows it.
+    pub(crate) page: PathBuf,
+}
+
+/// How many logs, and pages, are kept of earlier runs.
 const KEPT_FILES: usize = 32;
 
-/// Writes the log of a run that is over, if it is to be written, and says where. `None` also if the run was ended from
+/// Writes the log of a run that is over, and its page, if they are to be written, and says where. `None` also if the run was ended from
 /// outside in the midst of recording.
-pub(crate) fn write(run: &Run, knob: &Knob, report: &labsim::Report<String>) -> Option<io::Result<PathBuf>> {
+pub(crate) fn write(run: &Run, knob: &Knob, report: &labsim::Report<String>) -> Option<io::Result<Written>> {
     // Threads of the run may still hold these, and never let go.
     let progress = run.shared.progress.try_lock()?;
     let events = run.shared.events.try_lock()?;
@@ -58,10 +67,15 @@ pub(crate) fn write(run: &Run, knob: &Knob, report: &labsim::Report<String>) -> 
         written: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
     };
     let text = writer::render(&header, &events, &lines, failure);
-    let file = format!("{}-seed-{seed}.ndjson", name.replace("::", "."));
+    let stem = format!("{}-seed-{seed}", name.replace("::", "."));
     Some(directory.and_then(|directory| {
-        let path = files::write_whole(&directory, &file, &text)?;
-        files::prune(&directory, "ndjson", KEPT_FILES)?;
-        Ok(path)
+        let keep = |kind: &str, contents: &str| {
+            let path = files::write_whole(&directory, &format!("{stem}{kind}"), contents)?;
+            files::prune(&directory, kind, KEPT_FILES)?;
+            Ok::<_, io::Error>(path)
+        };
+        let log = keep(".ndjson", &text)?;
+        let page = keep(".timeline.html", &timeline_page(&format!("{name}, seed {seed}"), &text))?;
+        Ok(Written { log, page })
     }))
 }

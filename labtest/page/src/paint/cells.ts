@@ -66,6 +66,16 @@ export function paintCells(g: CanvasRenderingContext2D, view: CellsView, look: T
       if (cell.applied) { g.fillStyle = look.ink; g.beginPath(); g.arc(left + CELL - 6, top + 5, 2.2, 0, 7); g.fill(); }
     }
     g.globalAlpha = 1;
+    if (row.beyond !== undefined) {
+      const text = `\u2026 ${row.beyond}`, end = LABEL + view.count * CELL;
+      g.font = SMALL;
+      const wide = g.measureText(text).width + 6;
+      g.fillStyle = look.paper;
+      g.fillRect(end - wide, top, wide, tall);
+      g.fillStyle = look.ink;
+      g.textAlign = "right";
+      g.fillText(text, end - 2, top + tall / 2);
+    }
     if (row.next !== undefined) pointer(g, look, x(row.next) + CELL / 2, top, true, "next", view, width);
     if (row.match !== undefined && row.match > 0) pointer(g, look, x(row.match) + CELL / 2, top + tall, false, "match", view, width);
   });

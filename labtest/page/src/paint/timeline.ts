@@ -11,6 +11,9 @@ import { BOLD, FONT, SMALL, type Theme } from "./theme.ts";
 /** More arrows than this on a screen say nothing. */
 export const ARROWS_MAX = 700;
 
+/** With more than these, letters would hide arrows. */
+const LETTERS_MAX = 160;
+
 export interface Drawn { lanes: Lanes; scale: Scale; arrows: Arrow[]; messages: number; singly: boolean }
 
 export function paintTimeline(g: CanvasRenderingContext2D, app: App, look: Theme, width: number, height: number): Drawn {
@@ -31,6 +34,7 @@ export function paintTimeline(g: CanvasRenderingContext2D, app: App, look: Theme
   const singly = messages.length === total;
   if (!singly) picture.density(total);
   const arrows = messages.flatMap(message => arrowOf(run, message, lanes, scale) ?? []);
+  picture.letters = singly && arrows.length < LETTERS_MAX;
   for (const arrow of arrows) picture.arrow(arrow, !singly);
   picture.emphasised(arrows);
   picture.marks();
@@ -44,6 +48,8 @@ export function paintTimeline(g: CanvasRenderingContext2D, app: App, look: Theme
 const LETTER: Record<Kind, string> = { vote: "V", append: "A", heartbeat: "h", snapshot: "S", other: "" };
 
 class Picture {
+  letters = true;
+
   constructor(
     private readonly g: CanvasRenderingContext2D, private readonly app: App, private readonly look: Theme,
     private readonly lanes: Lanes, private readonly scale: Scale, private readonly width: number, readonly height: number,
@@ -60,7 +66,8 @@ class Picture {
       // A break in the axis: here it is not to scale.
       g.fillStyle = look.hatch(g, look.line, "/");
       g.fillRect(a + 3, AXIS - 6, b - a - 6, 6);
-      this.label(`${duration(gap.to - gap.from)} quiet`, Math.max(a, GUTTER) + 6, AXIS - 12, b - Math.max(a, GUTTER) - 10, look.soft, SMALL);
+      const text = `${duration(gap.to - gap.from)} quiet`, left = Math.max(a, GUTTER) + 6;
+      if (g.measureText(text).width < b - left) this.label(text, left, AXIS - 12, width, look.soft, SMALL);
     }
     for (const t of ticks(scale, 100)) {
       g.fillStyle = look.line;
@@ -240,7 +247,7 @@ class Picture {
       g.stroke();
     }
     g.globalAlpha = 1;
-    if (!faint && LETTER[kind] !== "" && this.scale.perPixel < 120 && !message.reply && (kind !== "heartbeat" || strong)) {
+    if ((strong || this.letters) && LETTER[kind] !== "" && !message.reply && (kind !== "heartbeat" || strong)) {
       const x = x1 + (x2 - x1) * 0.5, y = y1 + (y2 - y1) * 0.5;
       this.disc(x, y, look[kind], look.paper, LETTER[kind]);
     }
