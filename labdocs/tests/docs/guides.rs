@@ -67,3 +67,21 @@ fn each_common_mistake_is_found_by_something() {
         rows.iter().filter(|row| row.len() != 3 || !(row[2].contains("](rules/") || row[2].contains('`')));
     check(idle.map(|row| format!("docs/common-mistakes.md: nothing finds {row:?}")).collect());
 }
+
+/// The README's table says how many tests each lab has.
+#[test]
+fn the_readme_counts_the_tests() {
+    let tests: Vec<String> = lab_tests().into_iter().map(|(_, test)| test).collect();
+    let rows = Page::read(&root().join("README.md")).rows();
+    let mut objections = Vec::new();
+    for lab in ["2A", "2B", "2C", "2D", "3A", "3B"] {
+        let row =
+            rows.iter().find(|row| row[0] == lab).unwrap_or_else(|| panic!("README.md: no row of {lab}"));
+        let told = row[2].split(' ').next().unwrap_or_default();
+        let count = tests.iter().filter(|test| lab_of(test) == Some(lab)).count();
+        if told != count.to_string() {
+            objections.push(format!("README.md says that {lab} has {told} tests, it has {count}"));
+        }
+    }
+    check(objections);
+}

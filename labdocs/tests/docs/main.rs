@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod conformance;
 mod guides;
 mod links;
 mod names;
