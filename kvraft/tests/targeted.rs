@@ -301,6 +301,7 @@ fn retry_after_restart_3B() {
         cfg.phase("the servers make snapshots, and all crash");
         let mut filler = cfg.clerk();
         fill_the_log(&mut filler);
+        cfg.sleep(ELECTION);
         cfg.all().for_each(|server| {
             cfg.check(cfg.snapshot_size(server) > 0, || format!("server {server} has made no snapshot"));
             cfg.shut_down(server);

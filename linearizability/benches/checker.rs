@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use linearizability::models::{CasInput, CasOutput, CasRegister, KvInput, KvStore, Queue, QueueInput};
+use linearizability::models::{
+    CasInput, CasOutput, CasRegister, KvInput, KvStore, PerKey, Queue, QueueInput,
+};
 use linearizability::read::{Parsed, parse};
 use linearizability::{History, Model, Operation, Options, Returned, Text, TextPool, Verdict, check};
 use rand::rngs::SmallRng;
@@ -129,6 +131,7 @@ fn run(case: &Case) {
         _ => match parse(&std::fs::read(case.file.as_ref().unwrap()).unwrap()).unwrap() {
             Parsed::Kv(history) => measure(case, &KvStore, &history),
             Parsed::Register(history) => measure(case, &CasRegister, &history),
+            Parsed::Registers(history) => measure(case, &PerKey(CasRegister), &history),
         },
     }
 }

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use linearizability::models::{CasRegister, KvStore};
+use linearizability::models::{CasRegister, KvStore, PerKey};
 use linearizability::read::{Parsed, parse};
 use linearizability::{History, Model, Options, Verdict, check, page, report};
 
 const USAGE: &str = "\
 usage: linearizability check [OPTION]... FILE...
 
-Reads histories (tab-separated key/value operations, Jepsen EDN or log lines of a register; - is standard
-input) and says whether each is linearizable.
+Reads histories (tab-separated key/value operations, Jepsen EDN of one register or one per key, log lines of a
+register; - is standard input) and says whether each is linearizable.
 
   --page PATH          write the page of the only FILE to PATH, whatever the verdict
   --pages DIR          write a page for each FILE that is not linearizable, or undecided, into DIR
@@ -123,6 +123,7 @@ fn check_file(file: &Path, arguments: &Arguments) -> Result<Verdict, String> {
     match parse(&bytes.map_err(|e| e.to_string())?).map_err(|e| e.to_string())? {
         Parsed::Kv(history) => check_history(&KvStore, &history, file, arguments),
         Parsed::Register(history) => check_history(&CasRegister, &history, file, arguments),
+        Parsed::Registers(history) => check_history(&PerKey(CasRegister), &history, file, arguments),
     }
 }
 

@@ -3,13 +3,13 @@
 //! | format | recognised by | model |
 //! |---|---|---|
 //! | tab-separated (see [`write_tsv`]) | anything else | [`KvStore`](crate::models::KvStore) |
-//! | Jepsen EDN | starts with `{`, `[`, `(`, or with `#` before a brace, a tag or `_` | [`CasRegister`](crate::models::CasRegister) |
+//! | Jepsen EDN | starts with `{`, `[`, `(`, or with `#` before a brace, a tag or `_` | [`CasRegister`](crate::models::CasRegister); with keys, one [each](crate::models::PerKey) |
 //! | Jepsen log lines | a line containing `jepsen.util` | [`CasRegister`](crate::models::CasRegister) |
 
 use thiserror::Error;
 
 use crate::history::History;
-use crate::models::{CasInput, CasOutput, KvInput};
+use crate::models::{CasInput, CasOutput, Keyed, KvInput};
 use crate::text::Text;
 
 mod edn;
@@ -26,6 +26,8 @@ pub enum Parsed {
     Kv(History<KvInput, Text>),
     /// Operations on one compare-and-set register.
     Register(History<CasInput, CasOutput>),
+    /// Operations on several of them, each under its key.
+    Registers(History<Keyed<CasInput>, CasOutput>),
 }
 
 /// What is wrong with a file, and where.
@@ -58,9 +60,9 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, ReadError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let first = text.lines().map(str::trim).find(|line| !(line.is_empty() || is_comment(line))).unwrap_or("");
     if first.starts_with(['{', '[', '(', '#']) {
-        edn::parse(text).map(Parsed::Register)
+        edn::parse(text)
     } else if first.contains("jepsen.util") {
-        log::parse(text).map(Parsed::Register)
+        log::parse(text)
     } else {
         tsv::parse(text).map(Parsed::Kv)
     }
@@ -95,9 +97,10 @@ mod tests {
     #[test]
     fn no_bytes_make_it_panic() {
         // Every file of the fixtures, cut off and damaged everywhere.
-        let files: [&[u8]; 3] = [
+        let files: [&[u8]; 4] = [
             b"0\t1\t4\tput\tk\tv\\n\t\n1\t2\t-1\tget\tk\t\t\n",
             b"INFO  jepsen.util - 0\t:invoke\t:cas\t[1 2]\nINFO  jepsen.util - 0\t:ok\t:cas\t[1 2]\n",
+            b"{:process 0 :type :invoke :f :cas :value [:k [1 2]]} {:process 0 :type :ok :f :cas :value [:k [1 2]]}",
             b"[{:process 0, :type :invoke, :f :write, :value 1}\n #_x {:process 0, :type :ok, :f :write, :value 1}]",
         ];
         for file in files {

@@ -63,6 +63,20 @@ fn a_violation_is_one_with_explanation_and_page() {
 }
 
 #[test]
+fn a_history_with_keys_names_the_key() {
+    let events =
+        "[{:process 0 :type :invoke :f :write :value [1 2]} {:process 0 :type :ok :f :write :value [1 2]}
+        {:process 0 :type :invoke :f :read :value [7 nil]} {:process 0 :type :ok :f :read :value [7 nil]}
+        {:process 1 :type :invoke :f :read :value [1 nil]} {:process 1 :type :ok :f :read :value [1 nil]}]";
+    let folder = folder("keys", &[("keys.edn", events)]);
+    let out = run(&folder, &["check", "--no-page", "keys.edn"]);
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    let stdout = text(&out.stdout);
+    assert!(stdout.contains("not linearizable: on \"1\": "), "{stdout}");
+    assert!(stdout.contains("read -> nil (key 1)"), "{stdout}");
+}
+
+#[test]
 fn unreadable_and_undecided_are_two() {
     let folder = folder("unreadable", &[("good.tsv", GOOD), ("broken.tsv", BROKEN), ("hard.tsv", &hard())]);
     let out = run(&folder, &["check", "good.tsv", "broken.tsv"]);

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use linearizability::models::{CasRegister, KvStore};
+use linearizability::models::{CasRegister, KvStore, PerKey};
 use linearizability::read::{Parsed, parse};
 use linearizability::{Options, Verdict, check};
 
@@ -36,6 +36,7 @@ fn verdicts_of_recorded_histories() {
         let verdict = match &parsed {
             Parsed::Kv(history) => check(&KvStore, history, &Options::default()),
             Parsed::Register(history) => check(&CasRegister, history, &Options::default()),
+            Parsed::Registers(history) => check(&PerKey(CasRegister), history, &Options::default()),
         };
         let ms = start.elapsed().as_secs_f64() * 1e3;
         println!("{ms:8.2} ms  {}", path.display());

@@ -4,17 +4,15 @@
 //! {:process 0, :type :invoke, :f :write, :value 3, :index 0}
 //! ```
 //!
-//! of which `:process`, `:type`, `:f` and `:value` matter. Events whose process is no number (the nemesis)
+//! of which `:process`, `:type`, `:f` and `:value` matter. Where all values are pairs `[key value]`, as Jepsen's
+//! independent tests have them, each key has a register of its own. Events whose process is no number (the nemesis)
 //! become marks. An operation that failed did not take place, as Jepsen defines it, so it is left out; that can
 //! only make a verdict more lenient.
 
-use crate::history::History;
-use crate::models::{CasInput, CasOutput};
-
-use super::ReadError;
 use super::events::{Event, EventType, Events, Value};
+use super::{Parsed, ReadError};
 
-pub(super) fn parse(text: &str) -> Result<History<CasInput, CasOutput>, ReadError> {
+pub(super) fn parse(text: &str) -> Result<Parsed, ReadError> {
     let mut reader = Reader { chars: text.chars().collect(), at: 0, line: 1, column: 1, depth: 0 };
     let mut events = Events::new(false);
     while let Some(form) = reader.form()? {
@@ -54,19 +52,42 @@ fn add(events: &mut Events, form: &Form) -> Result<(), ReadError> {
     let Some(kind) = EventType::named(&keyword(kind_form)?) else {
         return fail(kind_form, "expected :invoke, :ok, :fail or :info".into());
     };
-    let value = match get("value").map(|value| &value.datum) {
-        None | Some(Datum::Nil) => Value::One(None),
-        Some(Datum::Integer(n)) => Value::One(Some(*n)),
-        Some(Datum::Sequence(pair)) => match pair.iter().map(|form| &form.datum).collect::<Vec<_>>()[..] {
-            [a, b] => match (one(a), one(b)) {
+    let f = keyword(f)?;
+    let said = get("value").map_or(&Datum::Nil, |value| &value.datum);
+    let (key, value) = match said {
+        // The value of a cas without a key is a pair too, of two values.
+        Datum::Sequence(pair) => match &pair[..] {
+            [key, value] if f != "cas" || matches!(value.datum, Datum::Sequence(_)) => {
+                (Some(name(key)?), value_of(&value.datum))
+            }
+            _ => (None, value_of(said)),
+        },
+        _ => (None, value_of(said)),
+    };
+    events.add(&Event { line: form.line, column: form.column, process, kind, f, key, value })
+}
+
+/// A key as reports are to name it.
+fn name(key: &Form) -> Result<String, ReadError> {
+    match &key.datum {
+        Datum::Integer(n) => Ok(n.to_string()),
+        Datum::Keyword(name) => Ok(format!(":{name}")),
+        Datum::Text(text) => Ok(format!("{text:?}")),
+        _ => Err(ReadError::new(key.line, key.column, "a key is a number, a keyword or a string")),
+    }
+}
+
+fn value_of(datum: &Datum) -> Value {
+    match datum {
+        Datum::Sequence(pair) => match &pair[..] {
+            [a, b] => match (one(&a.datum), one(&b.datum)) {
                 (Some(a), Some(b)) => Value::Pair(a, b),
                 _ => Value::Other,
             },
             _ => Value::Other,
         },
-        Some(_) => Value::Other,
-    };
-    events.add(&Event { line: form.line, column: form.column, process, kind, f: keyword(f)?, value })
+        _ => one(datum).map_or(Value::Other, Value::One),
+    }
 }
 
 fn one(datum: &Datum) -> Option<Option<i64>> {
@@ -278,6 +299,9 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use crate::history::History;
+    use crate::models::{CasInput, CasOutput};
+
     use super::*;
 
     const HISTORY: &str = r##"
@@ -296,7 +320,7 @@ mod tests {
     #[test]
     fn maps_in_a_row_and_maps_in_a_vector_are_read() {
         for text in [HISTORY.to_string(), format!("[{HISTORY}\n]"), format!("({HISTORY})")] {
-            let h = parse(&text).unwrap();
+            let h = register(&text);
             let got: Vec<_> = h.operations().iter().map(|op| (op.input, op.output().copied())).collect();
             assert_eq!(
                 got,
@@ -309,6 +333,56 @@ mod tests {
             );
             assert_eq!(h.marks()[0].text, "nemesis: start-partition");
         }
+    }
+
+    fn register(text: &str) -> History<CasInput, CasOutput> {
+        let Ok(Parsed::Register(history)) = parse(text) else { panic!("it is about one register: {text}") };
+        history
+    }
+
+    #[test]
+    fn each_key_has_a_register() {
+        let text = r#"
+{:process 0, :type :invoke, :f :write, :value [5 3]}
+{:process 1, :type :invoke, :f :cas, :value [:x [3 4]]}
+{:process 0, :type :ok, :f :write, :value [5 3]}
+{:process 1, :type :info, :f :cas, :value [:x [3 4]], :error :timeout}
+{:process 0, :type :invoke, :f :read, :value ["5" nil]}
+{:process 0, :type :ok, :f :read, :value ["5" 7]}
+{:process 0, :type :invoke, :f :read, :value [5 nil]}
+{:process 0, :type :fail, :f :read, :value :timed-out}
+"#;
+        let Ok(Parsed::Registers(history)) = parse(text) else { panic!("it has keys") };
+        let got: Vec<_> = history
+            .operations()
+            .iter()
+            .map(|op| (op.input.key.as_str(), op.input.input, op.output().copied()))
+            .collect();
+        assert_eq!(
+            got,
+            [
+                ("5", CasInput::Write(Some(3)), Some(CasOutput::Done)),
+                (":x", CasInput::Cas(Some(3), Some(4)), None),
+                ("\"5\"", CasInput::Read, Some(CasOutput::Value(Some(7)))),
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_are_named_by_all_or_none_and_do_not_change() {
+        let at = |text: &str| {
+            let e = parse(text).unwrap_err();
+            (e.line, e.column, e.message)
+        };
+        let write = "{:process 0 :type :invoke :f :write :value [1 2]}\n";
+        let mixed = at(&format!("{write}{{:process 1 :type :invoke :f :write :value 2}}"));
+        assert_eq!((mixed.0, mixed.1), (2, 1));
+        assert!(mixed.2.contains("name a key"), "{}", mixed.2);
+        let other = at(&format!("{write}{{:process 0 :type :ok :f :write :value [3 2]}}"));
+        assert_eq!((other.0, other.2.contains("another key")), (2, true), "{}", other.2);
+        let none = at(&format!("{write}{{:process 0 :type :ok :f :write :value 2}}"));
+        assert!(none.2.contains("another key"), "{}", none.2);
+        assert_eq!(at("{:process 0 :type :invoke :f :read :value [[1] 2]}").1, 44);
     }
 
     #[test]

@@ -2,13 +2,16 @@
 //!
 //! A process invokes an operation and completes it: `:ok`, it happened; `:fail`, it did not; `:info`, nobody
 //! knows, and the process is not heard of again. Stamps are the positions of the events.
+//!
+//! Either no operation names a key, and all are about one register, or all do, and each key has a register of its own.
 
 use std::collections::HashMap;
 
 use crate::history::{History, Mark, Operation, Returned};
-use crate::models::{CasInput, CasOutput};
+use crate::models::{CasInput, CasOutput, Keyed};
+use crate::text::Text;
 
-use super::ReadError;
+use super::{Parsed, ReadError};
 
 /// A kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub(super) struct Event {
     pub(super) kind: EventType,
     /// `read`, `write`, `cas`.
     pub(super) f: String,
+    /// Which register it is about, if it says so.
+    pub(super) key: Option<String>,
     pub(super) value: Value,
 }
 
@@ -60,7 +65,10 @@ pub(super) struct Events {
     /// Whether a failed compare-and-set is evidence that the register held something else; if not it is left
     /// out.
     pub(super) failed_cas_is_mismatch: bool,
-    operations: Vec<Operation<CasInput, CasOutput>>,
+    /// The key is empty if there is only one register.
+    operations: Vec<Operation<Keyed<CasInput>, CasOutput>>,
+    /// The keys met; `None` for a register without.
+    keys: HashMap<Option<String>, Text>,
     /// By operation: whether it is part of the history.
     kept: Vec<bool>,
     open: HashMap<u64, usize>,
@@ -73,6 +81,7 @@ impl Events {
         Events {
             failed_cas_is_mismatch,
             operations: Vec::new(),
+            keys: HashMap::new(),
             kept: Vec::new(),
             open: HashMap::new(),
             marks: Vec::new(),
@@ -100,7 +109,8 @@ impl Events {
             if self.open.insert(event.process, self.operations.len()).is_some() {
                 return fail(format!("process {} invokes while its last operation is open", event.process));
             }
-            let mut op = Operation::pending(event.process, self.stamp, input);
+            let key = self.key(event)?;
+            let mut op = Operation::pending(event.process, self.stamp, Keyed { key, input });
             op.note = format!("line {}", event.line);
             self.operations.push(op);
             self.kept.push(true);
@@ -110,7 +120,8 @@ impl Events {
             return fail(format!("process {} completes what it did not invoke", event.process));
         };
         let op = &mut self.operations[id];
-        let name = match op.input {
+        let input = op.input.input;
+        let name = match input {
             CasInput::Read => "read",
             CasInput::Write(_) => "write",
             CasInput::Cas(..) => "cas",
@@ -118,7 +129,11 @@ impl Events {
         if name != event.f {
             return fail(format!("process {} completes a {}, but invoked a {name}", event.process, event.f));
         }
-        let output = match (event.kind, op.input, event.value) {
+        // What says no more than that it failed need not name the key.
+        if event.kind == EventType::Ok && op.input.key.as_str() != event.key.as_deref().unwrap_or("") {
+            return fail(format!("process {} completes on another key than it invoked", event.process));
+        }
+        let output = match (event.kind, input, event.value) {
             (EventType::Info, ..) => return Ok(()),
             (EventType::Ok, CasInput::Read, Value::One(value)) => CasOutput::Value(value),
             (EventType::Ok, CasInput::Read, _) => return fail("a read returns one value".into()),
@@ -135,9 +150,24 @@ impl Events {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> History<CasInput, CasOutput> {
+    /// The key of an operation that is invoked. Those that share it share its memory.
+    fn key(&mut self, event: &Event) -> Result<Text, ReadError> {
+        // All that are there are alike.
+        if self.keys.keys().next().is_some_and(|other| other.is_some() != event.key.is_some()) {
+            let message = "some operations name a key, as [key value], and others do not";
+            return Err(ReadError::new(event.line, event.column, message));
+        }
+        let text = || Text::from(event.key.as_deref().unwrap_or(""));
+        Ok(self.keys.entry(event.key.clone()).or_insert_with(text).clone())
+    }
+
+    pub(super) fn finish(self) -> Parsed {
         let operations =
             self.operations.into_iter().zip(self.kept).filter_map(|(op, kept)| kept.then_some(op));
-        History::with_marks(operations.collect(), self.marks).expect("events come in order")
+        let history = History::with_marks(operations.collect(), self.marks).expect("events come in order");
+        match self.keys.keys().any(Option::is_some) {
+            true => Parsed::Registers(history),
+            false => Parsed::Register(history.map(|keyed| keyed.input, |output| output)),
+        }
     }
 }

@@ -8,15 +8,12 @@
 //! Lines of other loggers are passed over. `:fail :cas [1 4]` says that the register held something else;
 //! `:fail` of anything else says that it did not happen.
 
-use crate::history::History;
-use crate::models::{CasInput, CasOutput};
-
-use super::ReadError;
 use super::events::{Event, EventType, Events, Value};
+use super::{Parsed, ReadError};
 
 const LOGGER: &str = "jepsen.util - ";
 
-pub(super) fn parse(text: &str) -> Result<History<CasInput, CasOutput>, ReadError> {
+pub(super) fn parse(text: &str) -> Result<Parsed, ReadError> {
     let mut events = Events::new(true);
     for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line)) {
         let Some(start) = line.find(LOGGER).map(|at| at + LOGGER.len()) else { continue };
@@ -43,7 +40,15 @@ pub(super) fn parse(text: &str) -> Result<History<CasInput, CasOutput>, ReadErro
         let Some(value) = parse_value(value) else {
             return fail(value_at, format!("expected nil, a number, a pair or a keyword, not {value:?}"));
         };
-        events.add(&Event { line: number, column: column(at), process, kind, f: f.to_string(), value })?;
+        events.add(&Event {
+            line: number,
+            column: column(at),
+            process,
+            kind,
+            f: f.to_string(),
+            key: None,
+            value,
+        })?;
     }
     Ok(events.finish())
 }
@@ -86,6 +91,8 @@ fn parse_one(text: &str) -> Option<Option<i64>> {
 
 #[cfg(test)]
 mod tests {
+    use crate::models::{CasInput, CasOutput};
+
     use super::*;
 
     const LOG: &str = "\
@@ -105,7 +112,7 @@ INFO  jepsen.util - 4	:ok	:read	nil
 
     #[test]
     fn a_log_is_read() {
-        let h = parse(LOG).unwrap();
+        let Ok(Parsed::Register(h)) = parse(LOG) else { panic!("it is a register's log") };
         let got: Vec<_> = h.operations().iter().map(|op| (op.input, op.output().copied())).collect();
         assert_eq!(
             got,
