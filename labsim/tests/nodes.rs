@@ -267,3 +267,32 @@ fn a_crash_stops_threads_at_points_that_the_program_chose() {
         String::new()
     });
 }
+
+/// It did once: a thread that a crash had met in the midst of a yield was stopped there, and not where it next waited.
+#[test]
+fn the_end_of_an_observation_stops_nobody() {
+    Test::new("the_end_of_an_observation_stops_nobody").runs(32).run(|_: Run| {
+        let node = Node::new("n");
+        let crashed = Arc::new(AtomicU64::new(0));
+        // Those who went on after the crash, and those who came to their next wait.
+        let (went_on, waited) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        for _ in 0..8 {
+            let (crashed, went_on, waited) = (crashed.clone(), went_on.clone(), waited.clone());
+            let work = move || {
+                thread::yield_now();
+                let after = crashed.load(Ordering::Relaxed);
+                went_on.fetch_add(after, Ordering::Relaxed);
+                labsim::observe(|| ());
+                waited.fetch_add(after, Ordering::Relaxed);
+                thread::sleep(ms(1));
+            };
+            node.spawn("watched".into(), work).unwrap();
+        }
+        thread::yield_now();
+        node.crash_hard();
+        crashed.store(1, Ordering::Relaxed);
+        thread::sleep(ms(10));
+        assert_eq!(went_on.load(Ordering::Relaxed), waited.load(Ordering::Relaxed));
+        String::new()
+    });
+}

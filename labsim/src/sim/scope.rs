@@ -10,32 +10,37 @@ use super::thread::Thread;
 
 /// A scope of the calling thread; ends when dropped.
 #[derive(Debug)]
-pub(crate) struct Scope(Option<fn(&Thread) -> &Cell<u32>>);
+pub(crate) struct Scope {
+    depth: Option<fn(&Thread) -> &Cell<u32>>,
+    /// At its end the thread may be stopped. Where an observer was, nothing may happen that would not without it.
+    may_stop: bool,
+}
 
 impl Scope {
     /// Neither preempted nor stopped.
     pub(crate) fn shield() -> Self {
-        Self::enter(|thread| &thread.shield)
+        Self::enter(|thread| &thread.shield, true)
     }
 
     /// As `shield`, and leaving no trace: see [`observe`](crate::observe).
     pub(crate) fn observe() -> Self {
-        Self::enter(|thread| &thread.quiet)
+        Self::enter(|thread| &thread.quiet, false)
     }
 
-    fn enter(depth: fn(&Thread) -> &Cell<u32>) -> Self {
-        Scope(Thread::current().map(|thread| {
+    fn enter(depth: fn(&Thread) -> &Cell<u32>, may_stop: bool) -> Self {
+        let depth = Thread::current().map(|thread| {
             depth(thread).set(depth(thread).get() + 1);
             depth
-        }))
+        });
+        Scope { depth, may_stop }
     }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        let (Some(depth), Some(thread)) = (self.0, Thread::current()) else { return };
+        let (Some(depth), Some(thread)) = (self.depth, Thread::current()) else { return };
         depth(thread).set(depth(thread).get() - 1);
-        if let Some(inside) = Inside::enter() {
+        if let Some(inside) = Inside::enter().filter(|_| self.may_stop) {
             inside.unshielded();
         }
     }
