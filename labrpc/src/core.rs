@@ -70,7 +70,8 @@ impl Core {
             messages: AtomicU64::new(0),
             held: Mutex::new(Some(BTreeMap::new())),
             observed: AtomicBool::new(false),
-            observers: RwLock::default(),
+            // With room, so that who watches takes no memory from the others when another comes.
+            observers: RwLock::new(Vec::with_capacity(8)),
             intercepted: AtomicBool::new(false),
             interceptor: RwLock::default(),
         }

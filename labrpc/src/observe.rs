@@ -51,6 +51,8 @@ pub struct Envelope<'a> {
     pub method: &'static Method,
     /// Request or reply.
     pub kind: Kind,
+    /// The encoded arguments of the call; of a request the same as `bytes`.
+    pub args: &'a [u8],
     /// The encoded arguments or reply; `None` for a reply that says there is no such method, or that
     /// something could not be decoded or encoded.
     pub bytes: Option<&'a [u8]>,

@@ -44,7 +44,7 @@ impl Parcel {
             Content::Request => (Kind::Request, &link.from, &link.to, Some(&args[..])),
             Content::Reply { outcome, .. } => (Kind::Reply, &link.to, &link.from, outcome.as_deref().ok()),
         };
-        Envelope { id: self.id, call: *call, from, to, method, kind, bytes }
+        Envelope { id: self.id, call: *call, from, to, method, kind, args, bytes }
     }
 
     /// Whether it arrives although the link was cut or the server deleted.

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use labnode::{ApplyMsg, Start};
 
+use crate::events::Command;
 use crate::snapshot::ServiceSnapshot;
 use crate::text::{count, show};
 
@@ -31,7 +32,7 @@ pub struct Applied {
 /// A command that a server accepted as leader; only for telling.
 #[derive(Debug)]
 struct Given {
-    shown: String,
+    command: Command,
     server: usize,
     term: u64,
 }
@@ -87,7 +88,7 @@ impl Applied {
 
     /// `server` answered `start` of a command. This is no rule, but helps to tell what went wrong.
     pub fn given(&mut self, server: usize, start: Start, command: &[u8]) {
-        let given = Given { shown: show(command), server, term: start.term };
+        let given = Given { command: Command::of(command), server, term: start.term };
         self.given.entry(start.index).or_default().push(given);
     }
 
@@ -95,21 +96,25 @@ impl Applied {
         const RULE: &str = "each entry is applied exactly once, in log order, from index 1 on or from the \
              snapshot (figure 2, Rules for Servers: all servers; section 5.3)";
         let last = self.last[server].unwrap_or(0);
-        let shown = show(command);
+        // For objections only: to show each would take longer than to check it.
+        let shown = || show(command);
         if index == 0 {
+            let shown = shown();
             return Err(format!("server {server} applied {shown} at index 0, but a log starts at index 1"));
         }
         if index <= last {
             return Err(format!(
-                "server {server} applied {shown} at index {index} again: it had already applied everything up \
+                "server {server} applied {} at index {index} again: it had already applied everything up \
                  to index {last}, with {} at index {index}; {RULE}",
+                shown(),
                 show(&self.agreed[index as usize - 1].command)
             ));
         }
         if index > last + 1 {
             return Err(format!(
-                "server {server} applied {shown} at index {index} out of order: the last index it had applied \
+                "server {server} applied {} at index {index} out of order: the last index it had applied \
                  is {last}, so index {} must come next; {RULE}",
+                shown(),
                 last + 1
             ));
         }
@@ -204,7 +209,7 @@ impl Applied {
         let earlier = given.len().saturating_sub(SHOWN);
         let mut list: Vec<String> = given[earlier..]
             .iter()
-            .map(|Given { shown, server, term }| format!("for {shown} by server {server} in term {term}"))
+            .map(|Given { command, server, term }| format!("for {command} by server {server} in term {term}"))
             .collect();
         if earlier > 0 {
             list.insert(0, count(earlier, "time") + " earlier");

@@ -16,6 +16,7 @@ use rand::rngs::StdRng;
 use crate::applied::Applied;
 use crate::events::{self, Command, Content, Death, Tap, What};
 use crate::incarnation::{Incarnation, NodeThreads};
+use crate::oracles::Off;
 use crate::run::{Run, Subject};
 use crate::{text, threads};
 
@@ -115,8 +116,10 @@ impl<N: Node> Cluster<N> {
     /// Lets the oracles watch the cluster, before any of its servers is started. `neutral` says what their messages mean.
     pub fn watch(&self, neutral: fn(&dyn AnyMessage) -> Content) {
         let Inner { run, network, .. } = &*self.inner;
-        run.judge_events(self.servers());
-        labsim::observe(|| network.observe(Arc::new(Tap::new(run, neutral))));
+        if !Off::here().events() {
+            run.judge_events(self.servers());
+            labsim::observe(|| network.observe(Arc::new(Tap::new(run, neutral))));
+        }
     }
 
     /// The clock for a network between servers whose own clocks may be [skewed](Cluster::set_drift): that of the run.
@@ -126,6 +129,12 @@ impl<N: Node> Cluster<N> {
         }
         let (start, at) = (std::time::Instant::now(), labsim::now());
         labrpc::Clock::new(move || start + (labsim::now() - at))
+    }
+
+    /// Gives the cluster back as long as it is there.
+    pub(crate) fn downgrade(&self) -> impl Fn() -> Option<Cluster<N>> + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.inner);
+        move || inner.upgrade().map(|inner| Cluster { inner })
     }
 
     pub(crate) fn run(&self) -> &Run {

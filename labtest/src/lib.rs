@@ -63,6 +63,8 @@ pub use labsim::no_preempt;
 pub use labsim::now;
 /// For what only observes a run, such as recorders: the run does not notice.
 pub use labsim::observe;
+/// Why there is no virtual time here; `None` if there is.
+pub use labsim::unsupported;
 pub use name::TestName;
 pub use oracles::{RULES, Rule};
 pub use page::timeline_page;

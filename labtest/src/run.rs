@@ -240,9 +240,10 @@ impl Run {
         labsim::observe(|| look(&self.shared.events.lock()))
     }
 
-    /// Calls `hook` at the instant at which a server promises something by an answer, before the answer is on its way: on
-    /// the thread that answers, with no lock of the harness held. What an observer may do it may.
-    pub fn on_promise(&self, hook: impl Fn(&Promise) + Send + Sync + 'static) {
+    /// Calls `hook` at the instant at which a server promises something by an answer, before the answer is on its way,
+    /// with the encoded request: on the thread that answers, with no lock of the harness held. What an observer may do
+    /// it may.
+    pub(crate) fn on_promise(&self, hook: impl Fn(&Promise, &[u8]) + Send + Sync + 'static) {
         labsim::observe(|| self.shared.events.lock().hook(Arc::new(hook)));
     }
 
@@ -251,19 +252,20 @@ impl Run {
         labsim::observe(|| self.shared.events.lock().judge(servers));
     }
 
-    /// Records something that happened. If an oracle objects, the run fails.
-    pub(crate) fn note(&self, record: impl FnOnce(&mut Events, Duration) -> Outcome) {
+    /// Records something that happened. If an oracle objects, the run fails. Gives back what was promised with it, if
+    /// somebody wants to know.
+    pub(crate) fn note(
+        &self,
+        record: impl FnOnce(&mut Events, Duration) -> Outcome,
+    ) -> Option<(Promise, Hook)> {
         let Outcome { objection, promise } = labsim::observe(|| {
             let at = self.elapsed();
             record(&mut self.shared.events.lock(), at)
         });
-        if let Some((promise, hooks)) = promise {
-            let call = |hook: &Hook| hook(&promise);
-            hooks.iter().for_each(call);
-        }
         if let Some(objection) = objection {
-            self.object(objection);
+            self.object(*objection);
         }
+        promise
     }
 
     /// Keeps a log line. To be called by an observer.

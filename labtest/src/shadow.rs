@@ -12,14 +12,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use labrpc::{CallId, Client, Event, Kind, Network, NetworkOptions, Observer, Server, Spawn, Step};
+use labrpc::{Client, Network, NetworkOptions, Server, Spawn};
 use parking_lot::Mutex;
 
 use crate::applied::Applied;
 use crate::cluster::{Cluster, Node, Seat};
 use crate::events::Promise;
 use crate::incarnation::{Incarnation, NodeThreads};
-use crate::oracles::{Objection, Rule};
+use crate::oracles::{Objection, Off, Rule};
 
 /// What the questions are about.
 pub(crate) const RULE: Rule = Rule {
@@ -28,16 +28,12 @@ pub(crate) const RULE: Rule = Rule {
     paper: "figure 2, persistent state",
 };
 
-/// Requests of which the answer is still to come that are remembered; older ones may be of calls that failed.
-const REMEMBERED: usize = 256;
-
 /// The server that was started from the disk, in the copy.
 pub struct Shadow<N> {
     /// What was promised.
     pub promise: Promise,
-    /// The request to which the promise is the answer, encoded; `None` if it is not known any more, or was answered
-    /// before, being duplicated.
-    pub request: Option<Vec<u8>>,
+    /// The request to which the promise is the answer, encoded.
+    pub request: Vec<u8>,
     /// The snapshot on the disk.
     pub snapshot: Vec<u8>,
     /// The server.
@@ -58,29 +54,31 @@ impl<N: Node> Cluster<N> {
         asks: impl Fn(u64) -> bool + Send + Sync + 'static,
         question: Question<N>,
     ) {
-        let requests: Arc<Mutex<BTreeMap<CallId, Vec<u8>>>> = Arc::default();
-        self.network().observe(Arc::new(Requests(requests.clone())));
-        let cluster = self.clone();
-        let made = Mutex::new((0, BTreeMap::new()));
-        self.run().on_promise(move |promise| {
-            labsim::observe(|| {
-                let request = requests.lock().remove(&promise.call);
-                let nth = {
+        if Off::here().has(&RULE) {
+            return;
+        }
+        labsim::observe(|| {
+            // The cluster is gone with the run's end, as it is where nobody is asked.
+            let cluster = self.downgrade();
+            let made = Mutex::new((0, BTreeMap::new()));
+            self.run().on_promise(move |promise, request| {
+                let nth = labsim::observe(|| {
                     let (count, last) = &mut *made.lock();
                     if last.insert(promise.life, promise.what) == Some(promise.what) {
-                        return;
+                        return None;
                     }
                     *count += 1;
-                    *count
-                };
-                if asks(nth) {
-                    cluster.hold_to(promise, request, question);
+                    Some(*count)
+                });
+                if nth.is_some_and(&asks) {
+                    let Some(cluster) = cluster() else { return };
+                    labsim::observe(|| cluster.hold_to(promise, request, question));
                 }
             });
         });
     }
 
-    fn hold_to(&self, promise: &Promise, request: Option<Vec<u8>>, question: Question<N>) {
+    fn hold_to(&self, promise: &Promise, request: &[u8], question: Question<N>) {
         let server = promise.life.server;
         let answer = labsim::what_if(|| match self.shadow(promise, request) {
             // Whoever holds the record of the servers never runs in the copy.
@@ -109,7 +107,7 @@ impl<N: Node> Cluster<N> {
     }
 
     /// In the copy: the server, on a network without others. `None` if its disk cannot be had.
-    fn shadow(&self, promise: &Promise, request: Option<Vec<u8>>) -> Option<Shadow<N>> {
+    fn shadow(&self, promise: &Promise, request: &[u8]) -> Option<Shadow<N>> {
         let server = promise.life.server;
         let (servers, disk) = self.try_disk(server)?;
         let disk = disk.fork();
@@ -127,30 +125,6 @@ impl<N: Node> Cluster<N> {
         network.add_server(host);
         let client = network.client("questioner", &Self::name(server), Arc::new(labrpc::Threads));
         network.enable(&client, true);
-        Some(Shadow { promise: *promise, request, snapshot, node, client })
-    }
-}
-
-/// Remembers requests until they are answered.
-struct Requests(Arc<Mutex<BTreeMap<CallId, Vec<u8>>>>);
-
-impl Observer for Requests {
-    fn observe(&self, event: &Event<'_>) {
-        let (envelope, step) = (&event.envelope, event.step);
-        labsim::observe(|| {
-            let mut requests = self.0.lock();
-            match (envelope.kind, step, envelope.bytes) {
-                (Kind::Request, Step::Sent, Some(bytes)) => {
-                    requests.insert(envelope.call, bytes.to_vec());
-                    if requests.len() > REMEMBERED {
-                        requests.pop_first();
-                    }
-                }
-                (Kind::Request, Step::Dropped(_), _) | (Kind::Reply, Step::Sent, _) => {
-                    requests.remove(&envelope.call);
-                }
-                _ => {}
-            }
-        });
+        Some(Shadow { promise: *promise, request: request.to_vec(), snapshot, node, client })
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn question(shadow: &Shadow<Server>) -> Result<(), String> {
         // It had moved on before its answer left: what it then promised binds it no longer.
         return Ok(());
     }
-    let Some(request) = &shadow.request else { return Ok(()) };
+    let request = &shadow.request[..];
     match shadow.promise.what {
         Promised::Vote { candidate, .. } => votes_again(shadow, request, candidate),
         Promised::Entries { index, entry_term, .. } => holds(shadow, request, index, entry_term),

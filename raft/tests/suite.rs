@@ -23,4 +23,5 @@ mod real_cluster;
 mod scenarios;
 mod scene;
 mod shadow;
+mod watched;
 mod wire;

@@ -113,6 +113,7 @@ impl Call {
             to: "",
             method: self.method,
             kind: Kind::Reply,
+            args: &[],
             bytes: Some(bytes),
         };
         let text = format!("{:?}", envelope.message()?);

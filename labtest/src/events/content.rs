@@ -114,13 +114,19 @@ const HEAD: usize = 20;
 impl Command {
     /// What is kept of these bytes.
     pub fn of(bytes: &[u8]) -> Command {
-        // Always with the same keys: what is compared here must not depend on the run.
-        let mut hasher = DefaultHasher::new();
-        hasher.write(bytes);
+        let digest = if bytes.len() <= HEAD {
+            // All of it is kept.
+            0
+        } else {
+            // Always with the same keys: what is compared here must not depend on the run.
+            let mut hasher = DefaultHasher::new();
+            hasher.write(bytes);
+            hasher.finish()
+        };
         let mut head = [0; HEAD];
         let kept = bytes.len().min(HEAD);
         head[..kept].copy_from_slice(&bytes[..kept]);
-        Command { digest: hasher.finish(), len: u32::try_from(bytes.len()).unwrap_or(u32::MAX), head }
+        Command { digest, len: u32::try_from(bytes.len()).unwrap_or(u32::MAX), head }
     }
 }
 

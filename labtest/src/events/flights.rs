@@ -1,4 +1,4 @@
-//! The calls under way: what each message says, so that it is decoded once, and who began to handle it when.
+//! The calls under way: what each message says, so that it is read once, and who began to handle it when.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ struct Call {
     request: Arc<Content>,
     /// The server that handles it, as it was when the first handler started, and when that was.
     handled: Option<(Party, Number)>,
-    /// Handlers that have started and not ended.
-    running: u32,
-    /// What its messages on the way say.
-    messages: Vec<(MessageId, Arc<Content>)>,
+    /// Messages on their way, and handlers that have started and not ended.
+    under_way: u32,
+    /// What its replies say: more than one if there were copies of the request.
+    replies: Vec<(MessageId, Arc<Content>)>,
 }
 
 /// What is known of a message.
@@ -37,7 +37,7 @@ impl Flights {
         self.calls.is_empty()
     }
 
-    /// A step of a message, at event `number`; `callee` is the server asked, as it is now, and `decode` reads the
+    /// A step of a message, at event `number`; `callee` is the server asked, as it is now, and `read` reads the
     /// message. `None` for a message whose beginning was not seen.
     pub(crate) fn step(
         &mut self,
@@ -45,37 +45,38 @@ impl Flights {
         callee: Party,
         envelope: &Envelope<'_>,
         step: Step,
-        decode: impl FnOnce() -> Content,
+        read: impl FnOnce() -> Arc<Content>,
     ) -> Option<Known> {
         let is_request = envelope.kind == Kind::Request;
         if is_request && step == Step::Sent {
-            let request = Arc::new(decode());
-            let messages = vec![(envelope.id, request.clone())];
-            let call = Call { request: request.clone(), handled: None, running: 0, messages };
+            let request = read();
+            let call = Call { request: request.clone(), handled: None, under_way: 1, replies: Vec::new() };
             self.calls.insert(envelope.call, call);
             return Some(Known { content: request, answered: None });
         }
         let call = self.calls.get_mut(&envelope.call)?;
-        let content = match step {
-            Step::Sent => {
-                call.running = call.running.saturating_sub(1);
-                let content = Arc::new(decode());
-                call.messages.push((envelope.id, content.clone()));
-                content
+        let content = if is_request {
+            call.request.clone()
+        } else {
+            let reply = match step {
+                Step::Sent => read(),
+                Step::Duplicated { of } => call.reply(of)?,
+                _ => call.reply(envelope.id)?,
+            };
+            if matches!(step, Step::Sent | Step::Duplicated { .. }) {
+                call.replies.push((envelope.id, reply.clone()));
             }
-            Step::Duplicated { of } => {
-                let content = call.message(of)?;
-                call.messages.push((envelope.id, content.clone()));
-                content
-            }
-            _ => call.message(envelope.id)?,
+            reply
         };
-        if step.is_end() {
-            call.messages.retain(|(id, _)| *id != envelope.id);
-        }
-        if is_request && step == Step::Delivered {
-            call.running += 1;
-            call.handled.get_or_insert((callee, number));
+        match (envelope.kind, step) {
+            // What was under way as a request is so as its handler, and then as a reply.
+            (Kind::Request, Step::Delivered) => {
+                call.handled.get_or_insert((callee, number));
+            }
+            (Kind::Reply, Step::Sent) => {}
+            (_, Step::Duplicated { .. }) => call.under_way += 1,
+            (_, step) if step.is_end() => call.under_way = call.under_way.saturating_sub(1),
+            _ => {}
         }
         let answered = match call.handled {
             Some((party, begun)) if !is_request => {
@@ -83,7 +84,7 @@ impl Flights {
             }
             _ => None,
         };
-        if call.running == 0 && call.messages.is_empty() {
+        if call.under_way == 0 {
             self.calls.remove(&envelope.call);
         }
         Some(Known { content, answered })
@@ -91,7 +92,7 @@ impl Flights {
 }
 
 impl Call {
-    fn message(&self, id: MessageId) -> Option<Arc<Content>> {
-        self.messages.iter().find(|(its, _)| *its == id).map(|(_, content)| content.clone())
+    fn reply(&self, id: MessageId) -> Option<Arc<Content>> {
+        self.replies.iter().find(|(its, _)| *its == id).map(|(_, content)| content.clone())
     }
 }

@@ -13,6 +13,7 @@
 mod content;
 mod flights;
 pub(crate) mod picture;
+mod reader;
 mod recorder;
 pub(crate) mod seen_log;
 mod tap;
@@ -253,55 +254,65 @@ pub(crate) struct Answer<'a> {
     pub(crate) begun: Number,
 }
 
+/// An event as oracles look at it: of a message, what it means that this step of it was taken. Found out once for all.
+pub(crate) struct Seen<'a> {
+    pub(crate) number: Number,
+    pub(crate) what: &'a What,
+    /// The message between servers that is sent, request or reply: from whom, to whom.
+    pub(crate) sent: Option<(Life, Life, &'a Content)>,
+    /// The request between servers whose handler starts.
+    pub(crate) arrival: Option<Arrival<'a>>,
+    /// The reply between servers that leaves.
+    pub(crate) answer: Option<Answer<'a>>,
+    /// The server that shows that it leads a term.
+    pub(crate) leads: Option<(Life, u64)>,
+}
+
 impl Event {
-    /// The request between servers whose handler starts with this event.
-    pub(crate) fn arrival(&self) -> Option<Arrival<'_>> {
-        let What::Message(passage) = &self.what else { return None };
-        let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return None };
-        (passage.step == Step::Delivered && passage.answers.is_none()).then(|| Arrival {
-            number: self.number,
-            from,
-            to,
-            sender_lives: passage.sender_lives,
-            request: &passage.content,
-        })
-    }
-
-    /// The reply between servers that leaves with this event.
-    pub(crate) fn answer(&self) -> Option<Answer<'_>> {
-        let What::Message(passage) = &self.what else { return None };
-        let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return None };
-        let answered = passage.answers.as_ref().filter(|_| passage.step == Step::Sent)?;
-        Some(Answer {
-            number: self.number,
-            from,
-            to,
-            sender_lives: passage.sender_lives,
-            request: &answered.request,
-            reply: &passage.content,
-            begun: answered.begun,
-        })
-    }
-
-    /// The message between servers that is sent with this event, request or reply.
-    pub(crate) fn sent(&self) -> Option<(Life, Life, &Content)> {
-        let What::Message(passage) = &self.what else { return None };
-        let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return None };
-        (passage.step == Step::Sent).then_some((from, to, &passage.content))
-    }
-
-    /// The server that shows with this event that it leads a term.
-    pub(crate) fn leads(&self) -> Option<(Life, u64)> {
-        if let What::State { life, term, is_leader: true, .. } | What::Accept { life, term, .. } = &self.what
-        {
-            return Some((*life, *term));
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        let (number, what) = (self.number, &self.what);
+        let mut seen = Seen { number, what, sent: None, arrival: None, answer: None, leads: None };
+        let passage = match what {
+            What::Message(passage) => passage,
+            What::State { life, term, is_leader: true, .. } | What::Accept { life, term, .. } => {
+                seen.leads = Some((*life, *term));
+                return seen;
+            }
+            _ => return seen,
+        };
+        let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return seen };
+        let (content, sender_lives) = (&*passage.content, passage.sender_lives);
+        match (passage.step, &passage.answers) {
+            (Step::Sent, answers) => {
+                seen.sent = Some((from, to, content));
+                seen.answer = answers.as_ref().map(|Answered { request, begun }| Answer {
+                    number,
+                    from,
+                    to,
+                    sender_lives,
+                    request,
+                    reply: content,
+                    begun: *begun,
+                });
+            }
+            (Step::Delivered, None) => {
+                seen.arrival = Some(Arrival { number, from, to, sender_lives, request: content });
+                if let Content::AppendEntries(AppendEntries { term, .. })
+                | Content::InstallSnapshot(InstallSnapshot { term, .. }) = content
+                {
+                    seen.leads = Some((from, *term));
+                }
+            }
+            _ => {}
         }
-        let Arrival { from, request, .. } = self.arrival()?;
-        match request {
-            Content::AppendEntries(AppendEntries { term, .. })
-            | Content::InstallSnapshot(InstallSnapshot { term, .. }) => Some((from, *term)),
-            _ => None,
-        }
+        seen
+    }
+}
+
+impl Seen<'_> {
+    /// Whether there is anything to look at: of a message, that is not so at each step.
+    pub(crate) fn tells_something(&self) -> bool {
+        self.sent.is_some() || self.arrival.is_some() || !matches!(self.what, What::Message(_))
     }
 }
 

@@ -164,7 +164,7 @@ impl Picture {
 
     fn message(&mut self, passage: &Passage, event: &Event, changes: &mut Changes) {
         let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return };
-        if let Some(answer) = event.answer() {
+        if let Some(answer) = event.seen().answer {
             if answer.sender_lives {
                 self.peer(from, changes);
                 self.answers(from.server, to.server, answer.request, answer.reply, changes);

@@ -9,6 +9,7 @@ use labrpc::{AnyMessage, CallId, Kind};
 
 use super::flights::{Flights, Known};
 use super::picture::{Changes, Picture};
+use super::reader::Reader;
 use super::{Content, Death, Event, Life, Number, Party, Passage, What};
 use crate::oracles::{Objection, Off, Oracles};
 
@@ -29,19 +30,21 @@ pub struct Events {
     kept: VecDeque<Event>,
     kept_entries: usize,
     flights: Flights,
+    reader: Reader,
     servers: Vec<Server>,
     /// The names of those who are no servers.
     strangers: Vec<Arc<str>>,
     oracles: Option<Oracles>,
     /// The run has failed: what comes after is a consequence, and not recorded.
     closed: bool,
-    hooks: Vec<Hook>,
+    hook: Option<Hook>,
     /// How things stood before the events that are kept.
     before: Picture,
 }
 
-/// Called at the instant a promise leaves a server, on the thread that answers, with no lock held.
-pub(crate) type Hook = Arc<dyn Fn(&Promise) + Send + Sync>;
+/// Called at the instant a promise leaves a server, on the thread that answers, with no lock held; with the request to
+/// which it is the answer, encoded.
+pub(crate) type Hook = Arc<dyn Fn(&Promise, &[u8]) + Send + Sync>;
 
 #[derive(Default)]
 struct Server {
@@ -108,9 +111,9 @@ impl fmt::Display for Promised {
 #[derive(Default)]
 pub(crate) struct Outcome {
     /// The run has failed, for this reason.
-    pub(crate) objection: Option<Objection>,
-    /// A promise was made, and these want to know.
-    pub(crate) promise: Option<(Promise, Vec<Hook>)>,
+    pub(crate) objection: Option<Box<Objection>>,
+    /// A promise was made, and somebody wants to know.
+    pub(crate) promise: Option<(Promise, Hook)>,
 }
 
 impl Events {
@@ -147,12 +150,12 @@ impl Events {
 
     /// Lets oracles judge from now on, on a cluster of so many servers.
     pub(crate) fn judge(&mut self, servers: usize) {
-        // What is malformed was refused before the run.
-        self.oracles = Some(Oracles::new(servers, Off::read().unwrap_or_default()));
+        let off = Off::here();
+        self.oracles = (!off.all()).then(|| Oracles::new(servers, off));
     }
 
     pub(crate) fn hook(&mut self, hook: Hook) {
-        self.hooks.push(hook);
+        self.hook = Some(hook);
     }
 
     /// The number that the next event will have.
@@ -221,12 +224,10 @@ impl Events {
             _ => None,
         };
         // Who is no server says nothing that a rule speaks of.
-        let decode = || {
-            let message = if stranger.is_none() { envelope.message() } else { None };
-            message.map_or(Content::Other, |message| neutral(&*message))
-        };
+        let reader = &mut self.reader;
+        let read = || if stranger.is_none() { reader.read(envelope, neutral) } else { reader.opaque() };
         let callee = if envelope.kind == Kind::Request { to } else { from };
-        let known = self.flights.step(self.next, callee, envelope, step, decode);
+        let known = self.flights.step(self.next, callee, envelope, step, read);
         let Some(Known { content, answered }) = known else { return Outcome::default() };
         let (from, answers) = match answered {
             Some((handler, answered)) => (handler, Some(answered)),
@@ -275,7 +276,7 @@ impl Events {
         }
         let event = Event { number: self.next, at, what };
         self.next += 1;
-        let promise = promise_of(&event).filter(|_| !self.hooks.is_empty());
+        let promise = self.hook.clone().and_then(|hook| Some((promise_of(&event)?, hook)));
         let judged = self.oracles.as_mut().map_or(Ok(()), |oracles| oracles.see(&event));
         self.kept_entries += entries_in(&event);
         self.kept.push_back(event);
@@ -289,7 +290,7 @@ impl Events {
             objection.evidence.push(self.next - 1);
             objection
         });
-        Outcome { objection, promise: promise.map(|promise| (promise, self.hooks.clone())) }
+        Outcome { objection, promise }
     }
 }
 
@@ -306,7 +307,7 @@ fn entries_in(event: &Event) -> usize {
 /// What a server promises with an answer that leaves it.
 fn promise_of(event: &Event) -> Option<Promise> {
     let What::Message(passage) = &event.what else { return None };
-    let answer = event.answer().filter(|answer| answer.sender_lives)?;
+    let answer = event.seen().answer.filter(|answer| answer.sender_lives)?;
     let what = match (answer.request, answer.reply) {
         (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted && asked.plain => {
             Promised::Vote { term: asked.term, candidate: answer.to.server }
@@ -369,7 +370,7 @@ mod tests {
         };
         let (from, to) = if kind == Kind::Request { (from, to) } else { (to, from) };
         let (id, call) = (MessageId(id), CallId(call));
-        let envelope = Envelope { id, call, from, to, method: &VOTE, kind, bytes: Some(bytes) };
+        let envelope = Envelope { id, call, from, to, method: &VOTE, kind, args: &ASKED, bytes: Some(bytes) };
         events.message(Duration::from_millis(events.next), &labrpc::Event { envelope, step }, neutral)
     }
 
@@ -417,6 +418,7 @@ mod tests {
             to: "server 1",
             method: &VOTE,
             kind: Kind::Request,
+            args: &ASKED,
             bytes: Some(&ASKED),
         };
         for what in [Step::Duplicated { of: MessageId(0) }, Step::Delivered] {
@@ -462,11 +464,11 @@ mod tests {
     fn promises_are_told_once_they_leave_a_living_server() {
         let mut events = three();
         assert!(vote(&mut events, 0, "server 0", "server 1").promise.is_none(), "nobody wants to know");
-        events.hook(Arc::new(|_| ()));
-        let (promise, hooks) = vote(&mut events, 1, "server 0", "server 1").promise.expect("a promise");
+        events.hook(Arc::new(|_, _| ()));
+        let (promise, _) = vote(&mut events, 1, "server 0", "server 1").promise.expect("a promise");
         let what = Promised::Vote { term: 5, candidate: 0 };
         let life = Life { server: 1, incarnation: 0 };
-        assert_eq!((promise, hooks.len()), (Promise { life, call: CallId(1), what }, 1));
+        assert_eq!(promise, Promise { life, call: CallId(1), what });
         step(&mut events, 2, Kind::Request, "server 0", "server 1", Step::Sent);
         step(&mut events, 2, Kind::Request, "server 0", "server 1", Step::Delivered);
         events.crash(Duration::ZERO, 1, Death::Kill);

@@ -19,7 +19,10 @@ impl Tap {
 
 impl Observer for Tap {
     fn observe(&self, event: &Event<'_>) {
-        self.run.note(|events, at| events.message(at, event, self.neutral));
+        let promise = self.run.note(|events, at| events.message(at, event, self.neutral));
+        if let Some((promise, hook)) = promise {
+            hook(&promise, event.envelope.args);
+        }
     }
 }
 
@@ -114,14 +117,18 @@ mod tests {
         let outcome = runner::tests::in_real_time(LIMITS, |run| {
             let promises = Arc::new(Mutex::new(Vec::new()));
             let theirs = promises.clone();
-            run.on_promise(move |promise| theirs.lock().push(*promise));
+            run.on_promise(move |promise, request| theirs.lock().push((*promise, request.to_vec())));
             let cluster = cluster(run);
             assert_eq!(ask(&cluster, 0, 2), Ok(true));
             cluster.state(2);
             cluster.crash(2);
-            let told: Vec<_> =
-                promises.lock().iter().map(|promise| (promise.life.server, promise.what)).collect();
-            assert_eq!(told, [(2, Promised::Vote { term: 7, candidate: 0 })]);
+            let told: Vec<_> = promises
+                .lock()
+                .iter()
+                .map(|(it, request)| (it.life.server, it.what, request.clone()))
+                .collect();
+            let request = 7_u64.to_le_bytes().to_vec();
+            assert_eq!(told, [(2, Promised::Vote { term: 7, candidate: 0 }, request)]);
             let kinds: Vec<&str> = run.events(|events| {
                 let kind = |what: &What| match what {
                     What::Start { .. } => "start",

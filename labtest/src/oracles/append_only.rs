@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use super::by_index::ByIndex;
 use super::{Judged, Rule};
-use crate::events::{Content, Event, Number};
+use crate::events::{Content, Number, Seen};
 
 pub(crate) const RULE: Rule = Rule {
     id: "leader-append-only",
@@ -18,7 +19,7 @@ pub(crate) const RULE: Rule = Rule {
 #[derive(Default)]
 pub(crate) struct AppendOnly {
     /// By term: the log of its leader, as far as it was shown.
-    reigns: BTreeMap<u64, BTreeMap<u64, Shown>>,
+    reigns: BTreeMap<u64, ByIndex<Shown>>,
 }
 
 /// An entry of a leader's log.
@@ -31,36 +32,35 @@ pub(crate) struct Shown {
 impl AppendOnly {
     /// The last entry up to `index` of which the leader of `term` has shown the term.
     pub(crate) fn last_shown(&self, term: u64, index: u64) -> Option<(u64, Shown)> {
-        let (&index, &shown) = self.reigns.get(&term)?.range(..=index).next_back()?;
-        Some((index, shown))
+        self.reigns.get(&term)?.last_up_to(index).map(|(index, shown)| (index, *shown))
     }
 
     /// The entries at `index` in the logs of leaders of later terms, with these terms.
     pub(crate) fn later(&self, term: u64, index: u64) -> impl Iterator<Item = (u64, Shown)> {
         self.reigns
             .range(term.saturating_add(1)..)
-            .filter_map(move |(&term, log)| Some((term, *log.get(&index)?)))
+            .filter_map(move |(&term, log)| Some((term, *log.get(index)?)))
     }
 
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        let Some(arrival) = event.arrival() else { return Ok(()) };
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
+        let Some(arrival) = seen.arrival else { return Ok(()) };
         let server = arrival.from.server;
         match arrival.request {
             Content::AppendEntries(append) => {
                 let log = self.reigns.entry(append.term).or_default();
                 if append.prev_log_index > 0 {
                     let prev = (append.prev_log_index, append.prev_log_term);
-                    show(log, event.number, server, append.term, prev)?;
+                    show(log, seen.number, server, append.term, prev)?;
                 }
                 for (index, entry) in append.indexed() {
-                    show(log, event.number, server, append.term, (index, entry.term))?;
+                    show(log, seen.number, server, append.term, (index, entry.term))?;
                 }
                 Ok(())
             }
             Content::InstallSnapshot(install) => {
                 let log = self.reigns.entry(install.term).or_default();
                 let last = (install.last_included_index, install.last_included_term);
-                show(log, event.number, server, install.term, last)
+                show(log, seen.number, server, install.term, last)
             }
             _ => Ok(()),
         }
@@ -68,13 +68,13 @@ impl AppendOnly {
 }
 
 fn show(
-    log: &mut BTreeMap<u64, Shown>,
+    log: &mut ByIndex<Shown>,
     event: Number,
     leader: usize,
     reign: u64,
     (index, term): (u64, u64),
 ) -> Judged {
-    let shown = *log.entry(index).or_insert(Shown { term, event });
+    let Some(&mut shown) = log.get_or_insert(index, Shown { term, event }) else { return Ok(()) };
     if shown.term != term {
         return RULE.broken(
             format!(

@@ -23,7 +23,7 @@
 use std::collections::BTreeMap;
 
 use super::{Judged, Rule};
-use crate::events::{Answer, AppendEntries, Arrival, Content, Event, InstallSnapshot, Life, Number, What};
+use crate::events::{Answer, AppendEntries, Arrival, Content, InstallSnapshot, Life, Number, Seen, What};
 use crate::text::servers;
 
 pub(crate) const COMMIT: Rule = Rule {
@@ -53,14 +53,14 @@ struct Server {
     bound: u64,
     /// The event that raised it to there.
     event: Option<Number>,
-    /// By term, what its leader sent that reached this server.
-    received: BTreeMap<u64, Received>,
+    /// What leaders sent that reached this server, in the order of their terms.
+    received: Vec<Received>,
     /// Messages of an own kind have reached it.
     told_otherwise: bool,
 }
 
-#[derive(Default)]
 struct Received {
+    term: u64,
     /// Up to where the logs match, if the consistency check succeeded.
     matched: u64,
     /// The highest leader_commit, of this leader or an earlier one.
@@ -89,12 +89,12 @@ impl CommitRule {
         CommitRule { servers, reigns: BTreeMap::new(), highest: 0 }
     }
 
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
         // A server alone commits by itself, and nothing is seen of it.
         if self.servers.len() == 1 {
             return Ok(());
         }
-        if let Some((from, to, content)) = event.sent() {
+        if let Some((from, to, content)) = seen.sent {
             match content {
                 Content::AppendEntries(append) => self.highest = self.highest.max(append.last_index()),
                 Content::InstallSnapshot(install) => {
@@ -104,19 +104,19 @@ impl CommitRule {
                     let highest = self.highest;
                     let server = &mut self.servers[to.server];
                     server.told_otherwise = true;
-                    server.raise(highest, event.number);
+                    server.raise(highest, seen.number);
                 }
                 _ => {}
             }
         }
-        if let Some(arrival) = event.arrival() {
+        if let Some(arrival) = seen.arrival {
             self.sender(arrival)?;
             self.receiver(arrival);
         }
-        if let Some(answer) = event.answer() {
+        if let Some(answer) = seen.answer {
             self.acknowledges(answer);
         }
-        match event.what {
+        match *seen.what {
             What::Apply { life, index, .. } => self.applies(life, index, "applied index"),
             What::ApplySnapshot { life, index, .. } => {
                 self.applies(life, index, "applied a snapshot up to index")
@@ -155,14 +155,16 @@ impl CommitRule {
             _ => return,
         };
         let server = &mut self.servers[arrival.to.server];
+        let at = server.received.partition_point(|received| received.term < term);
         // Committed in a term is committed in all later ones, whose leaders have the same entries there.
-        let before = server.received.range(..term).next_back().map_or(0, |(_, received)| received.committed);
-        let received = server.received.entry(term).or_default();
-        received.matched = received.matched.max(matched);
-        received.committed = received.committed.max(leader_commit).max(before);
-        let mut committed = received.committed;
+        let mut committed =
+            leader_commit.max(at.checked_sub(1).map_or(0, |at| server.received[at].committed));
+        if server.received.get(at).is_none_or(|received| received.term != term) {
+            server.received.insert(at, Received { term, matched: 0, committed });
+        }
+        server.received[at].matched = server.received[at].matched.max(matched);
         let mut bound = 0;
-        for received in server.received.range_mut(term..).map(|(_, received)| received) {
+        for received in &mut server.received[at..] {
             committed = committed.max(received.committed);
             received.committed = committed;
             bound = bound.max(received.matched.min(committed));
@@ -211,7 +213,7 @@ impl CommitRule {
         }
         // As a leader it decides itself, else it must have been told.
         let reign = self.reigns.range((life.server, 0)..=(life.server, u64::MAX)).next_back();
-        let newest = server.received.keys().next_back().copied().unwrap_or(0);
+        let newest = server.received.last().map_or(0, |received| received.term);
         match reign {
             Some((&(_, term), _)) if term >= newest => self.unjustified(life.server, term, what, index),
             _ => APPLY.broken(

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeSet;
 
+use super::log_matching::LogMatching;
 use super::{Judged, Rule};
-use crate::events::{Content, Event};
+use crate::events::{Content, Seen};
 
 pub(crate) const RULE: Rule = Rule {
     id: "log-consistency-check",
@@ -23,8 +24,6 @@ pub(crate) struct ConsistencyCheck {
 
 #[derive(Default)]
 struct Server {
-    /// Index and term of entries that reached it.
-    entries: BTreeSet<(u64, u64)>,
     /// Terms it has led.
     led: BTreeSet<u64>,
     /// The last index of the newest snapshot that reached it.
@@ -38,53 +37,45 @@ impl ConsistencyCheck {
         ConsistencyCheck { servers: (0..servers).map(|_| Server::default()).collect() }
     }
 
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        if let Some((from, to, Content::Other)) = event.sent() {
+    pub(crate) fn see(&mut self, seen: &Seen<'_>, log: &LogMatching) -> Judged {
+        if let Some((from, to, Content::Other)) = seen.sent {
             if from.server != to.server {
                 self.servers[to.server].told_otherwise = true;
             }
         }
-        if let Some((life, term)) = event.leads() {
+        if let Some((life, term)) = seen.leads {
             self.servers[life.server].led.insert(term);
         }
-        if let Some(arrival) = event.arrival() {
-            let server = &mut self.servers[arrival.to.server];
-            match arrival.request {
-                Content::AppendEntries(append) => {
-                    server.entries.extend(append.indexed().map(|(index, entry)| (index, entry.term)));
-                }
-                Content::InstallSnapshot(install) => {
-                    server.snapshot = server.snapshot.max(install.last_included_index);
-                    server.entries.insert((install.last_included_index, install.last_included_term));
-                }
-                _ => {}
+        if let Some(arrival) = seen.arrival {
+            if let Content::InstallSnapshot(install) = arrival.request {
+                let server = &mut self.servers[arrival.to.server];
+                server.snapshot = server.snapshot.max(install.last_included_index);
             }
         }
-        let Some(answer) = event.answer() else { return Ok(()) };
+        let Some(answer) = seen.answer else { return Ok(()) };
         let (Content::AppendEntries(asked), Content::AppendEntriesReply(reply)) =
             (answer.request, answer.reply)
         else {
             return Ok(());
         };
-        let server = &self.servers[answer.from.server];
+        let follower = answer.from.server;
+        let server = &self.servers[follower];
         let (index, term) = (asked.prev_log_index, asked.prev_log_term);
         let may_have = index <= server.snapshot
             || server.led.contains(&term)
-            || server.entries.contains(&(index, term))
+            || log.has_reached(follower, index, term)
             || server.told_otherwise;
         if reply.success && !may_have {
-            let others: Vec<u64> =
-                server.entries.range((index, 0)..=(index, u64::MAX)).map(|it| it.1).collect();
-            let instead = match others[..] {
+            let instead = match log.terms_at(follower, index)[..] {
                 [] => format!("no entry {index} has ever reached it"),
                 [other] => format!("the only entry {index} that ever reached it is of term {other}"),
                 _ => format!("the entries {index} that reached it are of other terms"),
             };
             return RULE.broken(
                 format!(
-                    "server {} accepted AppendEntries of server {} in term {} after entry {index} of term {term}, but \
-                     {instead}",
-                    answer.from.server, answer.to.server, asked.term
+                    "server {follower} accepted AppendEntries of server {} in term {} after entry {index} of term \
+                     {term}, but {instead}",
+                    answer.to.server, asked.term
                 ),
                 [answer.begun],
             );

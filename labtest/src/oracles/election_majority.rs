@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::{Judged, Rule};
-use crate::events::{Content, Event, Life, Number};
+use crate::events::{Content, Life, Number, Seen};
 use crate::text;
 
 pub(crate) const RULE: Rule = Rule {
@@ -40,8 +40,8 @@ impl ElectionMajority {
         ElectionMajority { servers, elections: BTreeMap::new(), told_otherwise: vec![false; servers] }
     }
 
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        match event.sent() {
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
+        match seen.sent {
             Some((from, _, Content::RequestVote(asked))) => {
                 self.elections.entry((from.server, asked.term)).or_default();
             }
@@ -50,18 +50,18 @@ impl ElectionMajority {
             }
             _ => {}
         }
-        if let Some(answer) = event.answer() {
+        if let Some(answer) = seen.answer {
             if let (Content::RequestVote(asked), Content::RequestVoteReply(reply)) =
                 (answer.request, answer.reply)
             {
                 let (voter, candidate) = (answer.from.server, answer.to.server);
                 if reply.granted && voter != candidate {
                     let election = self.elections.entry((candidate, asked.term)).or_default();
-                    election.voters.entry(voter).or_insert(event.number);
+                    election.voters.entry(voter).or_insert(seen.number);
                 }
             }
         }
-        match event.leads() {
+        match seen.leads {
             Some((life, term)) => self.leads(life, term),
             None => Ok(()),
         }

@@ -15,7 +15,7 @@
 //! *Assumed:* success means all the entries of the request, as in figure 2, and not a part of them.
 
 use super::{Judged, Rule};
-use crate::events::{Arrival, Content, Event, Life, Number, RequestVote, What};
+use crate::events::{Arrival, Content, Life, Number, RequestVote, Seen, What};
 
 pub(crate) const KEPT: Rule = Rule {
     id: "acknowledged-entries-stay",
@@ -66,14 +66,14 @@ impl Held {
         Held { servers: (0..servers).map(|_| Server::default()).collect() }
     }
 
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        if let What::Start { life, .. } = event.what {
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
+        if let What::Start { life, .. } = *seen.what {
             self.servers[life.server].led = None;
         }
-        if let Some(arrival) = event.arrival() {
+        if let Some(arrival) = seen.arrival {
             self.arrives(arrival)?;
         }
-        let Some(answer) = event.answer().filter(|answer| answer.sender_lives) else { return Ok(()) };
+        let Some(answer) = seen.answer.filter(|answer| answer.sender_lives) else { return Ok(()) };
         let server = &mut self.servers[answer.from.server];
         let (under, index, term) = match (answer.request, answer.reply) {
             (Content::AppendEntries(asked), Content::AppendEntriesReply(reply)) if reply.success => {

@@ -11,9 +11,10 @@
 use std::collections::BTreeMap;
 
 use super::append_only::{AppendOnly, Shown};
+use super::by_index::ByIndex;
 use super::log_matching::LogMatching;
 use super::{Judged, Rule};
-use crate::events::{Content, Event, Number};
+use crate::events::{Content, Number, Seen};
 
 pub(crate) const RULE: Rule = Rule {
     id: "leader-completeness",
@@ -24,7 +25,7 @@ pub(crate) const RULE: Rule = Rule {
 #[derive(Default)]
 pub(crate) struct LeaderCompleteness {
     /// By index.
-    committed: BTreeMap<u64, Committed>,
+    committed: ByIndex<Committed>,
     /// By term and candidate: how the candidate's log ended (index, term), and the event that told it.
     candidates: BTreeMap<(u64, usize), (u64, u64, Number)>,
     /// By term: its leader.
@@ -43,20 +44,20 @@ struct Committed {
 impl LeaderCompleteness {
     /// The term of the committed entry at `index`, and the event that showed it.
     pub(crate) fn committed(&self, index: u64) -> Option<(u64, Number)> {
-        self.committed.get(&index).map(|committed| (committed.term, committed.event))
+        self.committed.get(index).map(|committed| (committed.term, committed.event))
     }
 
-    pub(crate) fn see(&mut self, event: &Event, log: &LogMatching, reigns: &AppendOnly) -> Judged {
-        if let Some((life, term)) = event.leads() {
+    pub(crate) fn see(&mut self, seen: &Seen<'_>, log: &LogMatching, reigns: &AppendOnly) -> Judged {
+        if let Some((life, term)) = seen.leads {
             if self.leaders.insert(term, life.server).is_none() {
                 self.takes_office(life.server, term)?;
             }
         }
-        let Some(arrival) = event.arrival() else { return Ok(()) };
+        let Some(arrival) = seen.arrival else { return Ok(()) };
         let server = arrival.from.server;
         match arrival.request {
             Content::RequestVote(asked) if asked.plain => {
-                let ends = (asked.last_log_index, asked.last_log_term, event.number);
+                let ends = (asked.last_log_index, asked.last_log_term, seen.number);
                 self.candidates.entry((asked.term, server)).or_insert(ends);
                 Ok(())
             }
@@ -69,7 +70,7 @@ impl LeaderCompleteness {
                 }
                 match reigns.last_shown(append.term, append.leader_commit) {
                     Some((index, shown)) => {
-                        self.commits(event.number, append.term, (index, shown.term), log, reigns)
+                        self.commits(seen.number, append.term, (index, shown.term), log, reigns)
                     }
                     None => Ok(()),
                 }
@@ -77,7 +78,7 @@ impl LeaderCompleteness {
             Content::InstallSnapshot(install) => {
                 let last = (install.last_included_index, install.last_included_term);
                 self.has(server, install.term, last.0, last.1)?;
-                self.commits(event.number, install.term, last, log, reigns)
+                self.commits(seen.number, install.term, last, log, reigns)
             }
             _ => Ok(()),
         }
@@ -85,7 +86,7 @@ impl LeaderCompleteness {
 
     /// The leader of a term has this entry.
     fn has(&self, leader: usize, reign: u64, index: u64, term: u64) -> Judged {
-        match self.committed.get(&index) {
+        match self.committed.get(index) {
             Some(committed) if committed.by < reign && committed.term != term => {
                 differs(leader, reign, index, term, *committed)
             }
@@ -97,7 +98,7 @@ impl LeaderCompleteness {
     fn takes_office(&self, server: usize, term: u64) -> Judged {
         let Some(&(last, last_term, event)) = self.candidates.get(&(term, server)) else { return Ok(()) };
         let before = self.committed.iter().rev().find(|(_, committed)| committed.by < term);
-        if let Some((&index, &committed)) = before {
+        if let Some((index, &committed)) = before {
             if last < index {
                 return lacks(server, term, (last, last_term, event), index, committed);
             }
@@ -116,7 +117,7 @@ impl LeaderCompleteness {
     ) -> Judged {
         let top = index;
         while index > 0 {
-            if let Some(committed) = self.committed.get_mut(&index) {
+            if let Some(committed) = self.committed.get_mut(index) {
                 if committed.term != term {
                     return RULE.broken(
                         format!(
@@ -133,7 +134,9 @@ impl LeaderCompleteness {
                 committed.by = reign;
             } else {
                 let committed = Committed { term, by: reign, event };
-                self.committed.insert(index, committed);
+                if self.committed.get_or_insert(index, committed).is_none() {
+                    return Ok(());
+                }
                 for (later, shown) in reigns.later(reign, index) {
                     if shown.term != term {
                         let leader = self.leaders.get(&later).copied().unwrap_or_default();
@@ -145,10 +148,11 @@ impl LeaderCompleteness {
             let Some(prev_term) = log.prev_term(index, term) else { break };
             (index, term) = (index - 1, prev_term);
         }
+        let Some(&committed) = self.committed.get(top) else { return Ok(()) };
         // Leaders of later terms whose logs ended before it.
         for (&later, &leader) in self.leaders.range(reign.saturating_add(1)..) {
             if let Some(&ends) = self.candidates.get(&(later, leader)).filter(|ends| ends.0 < top) {
-                return lacks(leader, later, ends, top, self.committed[&top]);
+                return lacks(leader, later, ends, top, committed);
             }
         }
         Ok(())

@@ -7,10 +7,10 @@
 //! term again. That terms never decrease along a log, and no entry is newer than who sends it, follows from the same.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry::{Occupied, Vacant};
 
+use super::by_index::ByIndex;
 use super::{Judged, Rule};
-use crate::events::{Command, Content, Event, Number, What};
+use crate::events::{Command, Content, Number, Seen, What};
 
 pub(crate) const RULE: Rule = Rule {
     id: "log-matching",
@@ -18,74 +18,88 @@ pub(crate) const RULE: Rule = Rule {
     paper: "section 5.3; figure 3, Log Matching",
 };
 
+/// Every entry that was ever seen.
 #[derive(Default)]
 pub(crate) struct LogMatching {
-    /// By index and term.
-    entries: BTreeMap<(u64, u64), Known>,
+    /// At each index, the entry that was seen first.
+    first: ByIndex<Known>,
+    /// The others, by index and term.
+    others: BTreeMap<(u64, u64), Known>,
 }
 
 /// What is known of an entry.
 struct Known {
+    term: u64,
     command: Command,
     /// The term of the entry before it, if that was told.
     prev_term: Option<u64>,
     event: Number,
+    /// The servers that messages have brought it to, as bits.
+    reached: u64,
 }
 
 impl LogMatching {
     /// The command of an entry.
     pub(crate) fn command(&self, index: u64, term: u64) -> Option<Command> {
-        self.entries.get(&(index, term)).map(|known| known.command)
+        self.known(index, term).map(|known| known.command)
     }
 
     /// The term of the entry before an entry.
     pub(crate) fn prev_term(&self, index: u64, term: u64) -> Option<u64> {
-        self.entries.get(&(index, term))?.prev_term
+        self.known(index, term)?.prev_term
     }
 
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        if let What::Accept { life, index, term, command, .. } = event.what {
-            return self.enter(event.number, life.server, (index, term), command, None);
+    /// Whether a message has brought a server this entry, in whatever life.
+    pub(crate) fn has_reached(&self, server: usize, index: u64, term: u64) -> bool {
+        self.known(index, term).is_some_and(|known| known.reached & bit(server) != 0)
+    }
+
+    /// The terms of the entries at an index that messages have brought a server.
+    pub(crate) fn terms_at(&self, server: usize, index: u64) -> Vec<u64> {
+        let others = self.others.range((index, 0)..=(index, u64::MAX)).map(|(_, known)| known);
+        let all = self.first.get(index).into_iter().chain(others);
+        all.filter(|known| known.reached & bit(server) != 0).map(|known| known.term).collect()
+    }
+
+    fn known(&self, index: u64, term: u64) -> Option<&Known> {
+        self.first.get(index).filter(|first| first.term == term).or_else(|| self.others.get(&(index, term)))
+    }
+
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
+        if let What::Accept { life, index, term, command, .. } = *seen.what {
+            let told = Told { server: life.server, event: seen.number, prev_term: None, reaches: 0 };
+            return self.enter((index, term), command, told);
         }
-        let Some(arrival) = event.arrival() else { return Ok(()) };
+        let Some(arrival) = seen.arrival else { return Ok(()) };
         let Content::AppendEntries(append) = arrival.request else { return Ok(()) };
-        let server = arrival.from.server;
+        let (server, reaches) = (arrival.from.server, bit(arrival.to.server));
         let mut prev_term = append.prev_log_term;
+        let mut judged = Ok(());
         for (index, entry) in append.indexed() {
             if entry.term < prev_term || entry.term > append.term {
-                let (than, term) = if entry.term < prev_term {
-                    ("older than the one before it, of term", prev_term)
-                } else {
-                    ("newer than the term it is sent in,", append.term)
-                };
-                return RULE.broken(
-                    format!("server {server} sends entry {index} of term {}, {than} {term}", entry.term),
-                    [],
-                );
+                judged = judged.and_then(|()| misplaced(server, index, entry.term, prev_term, append.term));
             }
             // Before the first entry there is none, whatever term one may give it.
             let past = if index == 1 { 0 } else { prev_term };
-            self.enter(event.number, server, (index, entry.term), entry.command, Some(past))?;
+            let told = Told { server, event: seen.number, prev_term: Some(past), reaches };
+            // The others have reached the server too.
+            judged = judged.and(self.enter((index, entry.term), entry.command, told));
             prev_term = entry.term;
         }
-        Ok(())
+        judged
     }
 
-    fn enter(
-        &mut self,
-        event: Number,
-        server: usize,
-        (index, term): (u64, u64),
-        command: Command,
-        prev_term: Option<u64>,
-    ) -> Judged {
-        let known = match self.entries.entry((index, term)) {
-            Vacant(vacant) => {
-                vacant.insert(Known { command, prev_term, event });
-                return Ok(());
-            }
-            Occupied(occupied) => occupied.into_mut(),
+    fn enter(&mut self, (index, term): (u64, u64), command: Command, told: Told) -> Judged {
+        let Told { server, event, prev_term, reaches } = told;
+        let new = Known { term, command, prev_term, event, reached: 0 };
+        let is_first = self.first.get(index).is_none_or(|first| first.term == term);
+        let known = if is_first {
+            self.first.get_or_insert(index, new)
+        } else {
+            Some(self.others.entry((index, term)).or_insert(new))
         };
+        let Some(known) = known else { return Ok(()) };
+        known.reached |= reaches;
         if known.command != command {
             return RULE.broken(
                 format!(
@@ -110,6 +124,29 @@ impl LogMatching {
             _ => Ok(()),
         }
     }
+}
+
+/// Who has an entry, and shows it with which event; what it tells of it, and whom it reaches.
+#[derive(Clone, Copy)]
+struct Told {
+    server: usize,
+    event: Number,
+    prev_term: Option<u64>,
+    reaches: u64,
+}
+
+fn bit(server: usize) -> u64 {
+    1 << server
+}
+
+/// An entry is older than the one before it, or newer than the term it is sent in.
+fn misplaced(server: usize, index: u64, term: u64, prev_term: u64, sent_in: u64) -> Judged {
+    let (than, other) = if term < prev_term {
+        ("older than the one before it, of term", prev_term)
+    } else {
+        ("newer than the term it is sent in,", sent_in)
+    };
+    RULE.broken(format!("server {server} sends entry {index} of term {term}, {than} {other}"), [])
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@
 //! | `snapshot_bounds` | a snapshot covers only what its sender has applied or received |
 
 mod append_only;
+mod by_index;
 mod commit_rule;
 mod consistency_check;
 mod election_majority;
@@ -55,7 +56,7 @@ pub(crate) use off::{Off, VARIABLE};
 pub(crate) use rule::{Judged, Objection};
 pub use rule::{RULES, Rule};
 
-use crate::events::Event;
+use crate::events::{Content, Event, Life};
 
 /// All oracles, as they watch one cluster.
 pub(crate) struct Oracles {
@@ -70,12 +71,15 @@ pub(crate) struct Oracles {
     leader_completeness: leader_completeness::LeaderCompleteness,
     commit_rule: commit_rule::CommitRule,
     snapshot_bounds: snapshot_bounds::SnapshotBounds,
+    /// Per server, the term that it showed last that it leads.
+    leading: Vec<Option<u64>>,
     off: Off,
 }
 
 impl Oracles {
     /// For a cluster of so many servers; the rules that are `off` are not watched.
     pub(crate) fn new(servers: usize, off: Off) -> Oracles {
+        assert!(servers <= 64, "the oracles watch clusters of at most 64 servers");
         Oracles {
             one_vote: Default::default(),
             terms: terms::Terms::new(servers),
@@ -88,25 +92,45 @@ impl Oracles {
             leader_completeness: Default::default(),
             commit_rule: commit_rule::CommitRule::new(servers),
             snapshot_bounds: snapshot_bounds::SnapshotBounds::new(servers),
+            leading: vec![None; servers],
             off,
         }
     }
 
     /// Looks at the next event. Causes are asked about before consequences: a second vote before a second leader.
     pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        let off = &self.off;
-        off.pass(stale_term::see(event, &self.terms))?;
-        off.pass(self.one_vote.see(event))?;
-        off.pass(self.terms.see(event))?;
-        off.pass(self.election_majority.see(event))?;
-        off.pass(self.one_leader.see(event))?;
-        off.pass(self.held.see(event))?;
-        off.pass(self.consistency_check.see(event))?;
-        off.pass(self.log_matching.see(event))?;
-        off.pass(self.append_only.see(event))?;
-        off.pass(self.commit_rule.see(event))?;
-        off.pass(self.leader_completeness.see(event, &self.log_matching, &self.append_only))?;
-        off.pass(state_machine::see(event, &self.log_matching, &self.leader_completeness))?;
-        off.pass(self.snapshot_bounds.see(event))
+        let mut seen = event.seen();
+        if !seen.tells_something() {
+            return Ok(());
+        }
+        if let (Some((_, _, Content::AppendEntries(_))), None) = (seen.sent, &seen.answer) {
+            // Until it arrives it counts for this only; there are many.
+            return self.off.pass(self.commit_rule.see(&seen));
+        }
+        // Once is enough.
+        seen.leads = seen.leads.filter(|&leads| self.is_news(leads));
+        let (seen, off) = (&seen, &self.off);
+        off.pass(stale_term::see(seen, &self.terms))?;
+        off.pass(self.one_vote.see(seen))?;
+        off.pass(self.terms.see(seen))?;
+        off.pass(self.election_majority.see(seen))?;
+        off.pass(self.one_leader.see(seen))?;
+        off.pass(self.held.see(seen))?;
+        off.pass(self.consistency_check.see(seen, &self.log_matching))?;
+        off.pass(self.log_matching.see(seen))?;
+        off.pass(self.append_only.see(seen))?;
+        off.pass(self.commit_rule.see(seen))?;
+        off.pass(self.leader_completeness.see(seen, &self.log_matching, &self.append_only))?;
+        off.pass(state_machine::see(seen, &self.log_matching, &self.leader_completeness))?;
+        off.pass(self.snapshot_bounds.see(seen))
+    }
+
+    /// Whether somebody shows something else than the last time who leads.
+    fn is_news(&mut self, (life, term): (Life, u64)) -> bool {
+        let last = &mut self.leading[life.server];
+        *last != Some(term) && {
+            *last = Some(term);
+            true
+        }
     }
 }

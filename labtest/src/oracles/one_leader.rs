@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Judged, Rule};
-use crate::events::{Event, Number};
+use crate::events::{Number, Seen};
 
 pub(crate) const RULE: Rule = Rule {
     id: "one-leader-per-term",
@@ -21,9 +21,9 @@ pub(crate) struct OneLeader {
 }
 
 impl OneLeader {
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        let Some((life, term)) = event.leads() else { return Ok(()) };
-        let &mut (leader, shown) = self.leaders.entry(term).or_insert((life.server, event.number));
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
+        let Some((life, term)) = seen.leads else { return Ok(()) };
+        let &mut (leader, shown) = self.leaders.entry(term).or_insert((life.server, seen.number));
         if leader != life.server {
             return RULE
                 .broken(format!("servers {leader} and {} both lead term {term}", life.server), [shown]);

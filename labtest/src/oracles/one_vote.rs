@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::{Judged, Rule};
-use crate::events::{Content, Event, Life, Number, What};
+use crate::events::{Content, Life, Number, Seen, What};
 
 pub(crate) const RULE: Rule = Rule {
     id: "one-vote-per-term",
@@ -39,23 +39,23 @@ struct Vote {
 }
 
 impl OneVote {
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        if let What::Crash { life, .. } = event.what {
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
+        if let What::Crash { life, .. } = *seen.what {
             self.votes.retain(|_, vote| vote.only_in != Some(life));
         }
-        if let Some((from, to, Content::RequestVote(_))) = event.sent() {
+        if let Some((from, to, Content::RequestVote(_))) = seen.sent {
             self.asks_itself |= from.server == to.server;
         }
-        if let Some(arrival) = event.arrival().filter(|arrival| arrival.sender_lives && !self.asks_itself) {
+        if let Some(arrival) = seen.arrival.filter(|arrival| arrival.sender_lives && !self.asks_itself) {
             if let Content::RequestVote(asked) = arrival.request {
                 if asked.plain {
                     let candidate = arrival.from.server;
-                    let vote = Vote { candidate, event: event.number, only_in: Some(arrival.from) };
+                    let vote = Vote { candidate, event: seen.number, only_in: Some(arrival.from) };
                     self.vote(candidate, asked.term, vote)?;
                 }
             }
         }
-        if let Some((life, term)) = event.leads().filter(|_| !self.asks_itself) {
+        if let Some((life, term)) = seen.leads.filter(|_| !self.asks_itself) {
             // A leader that never asked for votes is for another rule.
             if let Some(vote) = self.votes.get_mut(&(life.server, term)) {
                 if vote.candidate == life.server {
@@ -63,12 +63,12 @@ impl OneVote {
                 }
             }
         }
-        let Some(answer) = event.answer().filter(|answer| answer.sender_lives) else { return Ok(()) };
+        let Some(answer) = seen.answer.filter(|answer| answer.sender_lives) else { return Ok(()) };
         match (answer.request, answer.reply) {
             (Content::RequestVote(asked), Content::RequestVoteReply(reply))
                 if reply.granted && asked.plain =>
             {
-                let vote = Vote { candidate: answer.to.server, event: event.number, only_in: None };
+                let vote = Vote { candidate: answer.to.server, event: seen.number, only_in: None };
                 self.vote(answer.from.server, asked.term, vote)
             }
             _ => Ok(()),

@@ -32,7 +32,7 @@ impl fmt::Display for Objection {
 }
 
 /// What an oracle thinks of an event.
-pub(crate) type Judged = Result<(), Objection>;
+pub(crate) type Judged = Result<(), Box<Objection>>;
 
 impl Rule {
     /// An objection under this rule.
@@ -40,8 +40,8 @@ impl Rule {
         &'static self,
         text: String,
         evidence: impl IntoIterator<Item = Number>,
-    ) -> Result<T, Objection> {
-        Err(Objection { rule: self, text, evidence: evidence.into_iter().collect() })
+    ) -> Result<T, Box<Objection>> {
+        Err(Box::new(Objection { rule: self, text, evidence: evidence.into_iter().collect() }))
     }
 }
 

@@ -144,7 +144,7 @@ impl Script {
         let event = Event { number: self.next, at: Duration::from_millis(self.next), what };
         self.next += 1;
         if self.objection.is_none() {
-            self.objection = self.oracles.see(&event).err();
+            self.objection = self.oracles.see(&event).err().map(|objection| *objection);
         }
     }
 

@@ -6,7 +6,7 @@
 //! it applies, nothing is known. (That applied is committed and committed is in the log is for the commit rule.)
 
 use super::{Judged, Rule};
-use crate::events::{Content, Event, What};
+use crate::events::{Content, Seen, What};
 
 pub(crate) const RULE: Rule = Rule {
     id: "snapshot-within-applied",
@@ -26,13 +26,13 @@ impl SnapshotBounds {
         SnapshotBounds { highest: vec![0; servers], recorded: false }
     }
 
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        if let What::Apply { life, index, .. } | What::ApplySnapshot { life, index, .. } = event.what {
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
+        if let What::Apply { life, index, .. } | What::ApplySnapshot { life, index, .. } = *seen.what {
             self.recorded = true;
             let highest = &mut self.highest[life.server];
             *highest = index.max(*highest);
         }
-        let Some(arrival) = event.arrival() else { return Ok(()) };
+        let Some(arrival) = seen.arrival else { return Ok(()) };
         let Content::InstallSnapshot(install) = arrival.request else { return Ok(()) };
         let (from, index) = (arrival.from.server, install.last_included_index);
         if self.recorded && index > self.highest[from] {

@@ -8,7 +8,7 @@
 
 use super::terms::Terms;
 use super::{Judged, Rule};
-use crate::events::{Content, Event};
+use crate::events::{Content, Seen};
 
 pub(crate) const RULE: Rule = Rule {
     id: "stale-term-refused",
@@ -16,8 +16,8 @@ pub(crate) const RULE: Rule = Rule {
     paper: "section 5.1; figure 2, receiver 1 of RequestVote and AppendEntries",
 };
 
-pub(crate) fn see(event: &Event, terms: &Terms) -> Judged {
-    let Some(answer) = event.answer().filter(|answer| answer.sender_lives) else { return Ok(()) };
+pub(crate) fn see(seen: &Seen<'_>, terms: &Terms) -> Judged {
+    let Some(answer) = seen.answer.filter(|answer| answer.sender_lives) else { return Ok(()) };
     let (what, term, said) = match (answer.request, answer.reply) {
         (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted && asked.plain => {
             ("granted its vote to", asked.term, reply.term)

@@ -10,7 +10,7 @@
 use super::leader_completeness::LeaderCompleteness;
 use super::log_matching::LogMatching;
 use super::{Judged, Rule};
-use crate::events::{Event, What};
+use crate::events::{Seen, What};
 
 pub(crate) const RULE: Rule = Rule {
     id: "state-machine-safety",
@@ -18,8 +18,8 @@ pub(crate) const RULE: Rule = Rule {
     paper: "section 5.4.3; figure 3, State Machine Safety",
 };
 
-pub(crate) fn see(event: &Event, log: &LogMatching, completeness: &LeaderCompleteness) -> Judged {
-    match event.what {
+pub(crate) fn see(seen: &Seen<'_>, log: &LogMatching, completeness: &LeaderCompleteness) -> Judged {
+    match *seen.what {
         What::Apply { life, index, command } => {
             let Some((term, committed)) = completeness.committed(index) else { return Ok(()) };
             match log.command(index, term) {

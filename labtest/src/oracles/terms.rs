@@ -9,7 +9,7 @@
 //! nothing of their term, is not looked at, nor are RequestVotes with further fields, which may be pre-votes.
 
 use super::{Judged, Rule};
-use crate::events::{AppendEntriesReply, Arrival, Content, Event, Life, Number, RequestVoteReply, What};
+use crate::events::{AppendEntriesReply, Arrival, Content, Life, Number, RequestVoteReply, Seen, What};
 
 pub(crate) const RULE: Rule = Rule {
     id: "terms-never-go-back",
@@ -50,8 +50,8 @@ impl Terms {
         floors[..floors.partition_point(|floor| floor.event < event)].last().copied()
     }
 
-    pub(crate) fn see(&mut self, event: &Event) -> Judged {
-        match event.what {
+    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
+        match *seen.what {
             What::Start { life, .. } => {
                 let known = &mut self.servers[life.server];
                 known.remembered = known.promised;
@@ -59,14 +59,14 @@ impl Terms {
                 return Ok(());
             }
             What::State { life, asked, term, .. } | What::Accept { life, asked, term, .. } => {
-                self.said(life, asked, event.number, term)?;
+                self.said(life, asked, seen.number, term)?;
             }
             _ => {}
         }
-        if let Some(arrival) = event.arrival().filter(|arrival| arrival.sender_lives) {
+        if let Some(arrival) = seen.arrival.filter(|arrival| arrival.sender_lives) {
             self.asked(arrival)?;
         }
-        let Some(answer) = event.answer().filter(|answer| answer.sender_lives) else { return Ok(()) };
+        let Some(answer) = seen.answer.filter(|answer| answer.sender_lives) else { return Ok(()) };
         let (term, promised) = match (answer.request, answer.reply) {
             (Content::RequestVote(asked), Content::RequestVoteReply(RequestVoteReply { term, granted }))
                 if asked.plain =>
@@ -83,10 +83,10 @@ impl Terms {
             _ => return Ok(()),
         };
         if term > 0 {
-            self.said(answer.from, answer.begun, event.number, term)?;
+            self.said(answer.from, answer.begun, seen.number, term)?;
         }
         if let Some(term) = promised {
-            self.servers[answer.from.server].promise(Floor { event: event.number, term });
+            self.servers[answer.from.server].promise(Floor { event: seen.number, term });
         }
         Ok(())
     }

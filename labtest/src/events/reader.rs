@@ -1,0 +1,103 @@
+//! [`Reader`]: reads messages, each but once.
+
+use std::ptr;
+use std::sync::Arc;
+
+use labrpc::{AnyMessage, Envelope, Kind, Method};
+
+use super::Content;
+
+/// Reads messages. What it has just read it knows again: a leader sends most messages to several followers, and most of
+/// their replies are alike.
+pub(crate) struct Reader {
+    /// Per kind of message the one it has read last.
+    last: Vec<Read>,
+    other: Arc<Content>,
+}
+
+struct Read {
+    method: &'static Method,
+    kind: Kind,
+    bytes: Vec<u8>,
+    content: Arc<Content>,
+}
+
+impl Default for Reader {
+    fn default() -> Reader {
+        Reader { last: Vec::new(), other: Arc::new(Content::Other) }
+    }
+}
+
+impl Reader {
+    /// What a message says that nobody is to understand.
+    pub(crate) fn opaque(&self) -> Arc<Content> {
+        self.other.clone()
+    }
+
+    /// What a message says; `neutral` knows what it means.
+    pub(crate) fn read(
+        &mut self,
+        envelope: &Envelope<'_>,
+        neutral: fn(&dyn AnyMessage) -> Content,
+    ) -> Arc<Content> {
+        let Some(bytes) = envelope.bytes else { return self.opaque() };
+        let (method, kind) = (envelope.method, envelope.kind);
+        let last = self.last.iter_mut().find(|last| ptr::eq(last.method, method) && last.kind == kind);
+        if let Some(known) = last.as_ref().filter(|last| last.bytes == bytes) {
+            return known.content.clone();
+        }
+        let content = envelope.message().map_or(self.other.clone(), |message| Arc::new(neutral(&*message)));
+        match last {
+            Some(last) => {
+                bytes.clone_into(&mut last.bytes);
+                last.content = content.clone();
+            }
+            None => self.last.push(Read { method, kind, bytes: bytes.to_vec(), content: content.clone() }),
+        }
+        content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use labrpc::{CallId, MessageId};
+
+    use super::*;
+
+    static ONE: Method = Method::new::<u64, u64>("toy", "one");
+    static OTHER: Method = Method::new::<u64, u64>("toy", "other");
+
+    #[test]
+    fn what_was_just_read_is_not_read_again_and_nothing_else_is_taken_for_it() {
+        let mut reader = Reader::default();
+        let mut read = |method: &'static Method, kind, bytes: Option<&[u8]>| {
+            let envelope = Envelope {
+                id: MessageId(0),
+                call: CallId(0),
+                from: "",
+                to: "",
+                method,
+                kind,
+                args: &[],
+                bytes,
+            };
+            reader.read(&envelope, |message| Content::InstallSnapshotReply {
+                term: *message.downcast_ref::<u64>().expect("a number"),
+                plain: true,
+            })
+        };
+        let term = |content: &Content| match content {
+            Content::InstallSnapshotReply { term, .. } => Some(*term),
+            _ => None,
+        };
+        let (five, six) = (5_u64.to_le_bytes(), 6_u64.to_le_bytes());
+        let first = read(&ONE, Kind::Request, Some(&five));
+        assert!(Arc::ptr_eq(&first, &read(&ONE, Kind::Request, Some(&five))));
+        assert!(!Arc::ptr_eq(&first, &read(&ONE, Kind::Reply, Some(&five))));
+        assert!(!Arc::ptr_eq(&first, &read(&OTHER, Kind::Request, Some(&five))));
+        for (bytes, expected) in [(&six[..], Some(6)), (&five, Some(5)), (&six[..3], None)] {
+            assert_eq!(term(&read(&ONE, Kind::Request, Some(bytes))), expected);
+        }
+        assert_eq!(term(&read(&ONE, Kind::Request, None)), None);
+    }
+}
