@@ -176,7 +176,7 @@ where
     R: Send + 'static,
     F: FnOnce() -> R + Send + 'static,
 {
-    sim::run(&options, f)
+    sim::run(&options, &[], f)
 }
 
 /// Why this build or process cannot simulate; `None` if it can.

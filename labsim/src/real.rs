@@ -41,7 +41,7 @@ pub(crate) fn unsupported() -> Option<&'static str> {
     Some("threads are simulated on x86_64 Linux with a shared glibc only, and not under Miri or a sanitizer")
 }
 
-pub(crate) fn run<R, F>(options: &Options, f: F) -> Report<R>
+pub(crate) fn run<R, F>(options: &Options, _locks: &[u64], f: F) -> Report<R>
 where
     R: Send + 'static,
     F: FnOnce() -> R + Send + 'static,

@@ -52,6 +52,7 @@ where
         panics: Vec::new(),
         steps: Vec::new(),
         names: Vec::new(),
+        locks: Vec::new(),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Report<R> {
     /// With `record`: every switch, and the names of the threads.
     pub(crate) steps: Vec<RecordedStep>,
     pub(crate) names: Vec<String>,
+    /// Mutexes that threads waited for when the run failed, in no words: to learn from another run who holds them.
+    pub(crate) locks: Vec<u64>,
 }
 
 impl<R> Report<R> {
@@ -52,6 +54,7 @@ impl<R> Report<R> {
             panics: self.panics,
             steps: self.steps,
             names: self.names,
+            locks: self.locks,
         }
     }
 }

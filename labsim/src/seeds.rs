@@ -68,7 +68,7 @@ impl Seeds<'_> {
 
     fn try_one(&self, index: u64) -> Outcome {
         let seed = self.first.wrapping_add(index);
-        let task = Task { test: self.test.to_owned(), seed, record: self.check };
+        let task = Task { test: self.test.to_owned(), seed, record: self.check, locks: Vec::new() };
         let (mut result, output) = self.run(&task);
         if let (true, Ok(one)) = (self.check, &result) {
             match self.run(&task).0 {

@@ -114,7 +114,7 @@ impl Test {
                 }
                 self.options.seed = order.task.seed;
                 self.options.record = order.task.record;
-                let finished = self.run_here(real, body);
+                let finished = self.run_here(real, &order.task.locks, body);
                 order.answer(&finished);
             }
             if let Some(judge) = Judge::asked() {
@@ -132,7 +132,7 @@ impl Test {
         self.options.seed = knobs.seed.map_or_else(fresh_seed, |(seed, _)| seed);
         let seed = self.options.seed;
         let name = self.name.clone();
-        let finished = self.run_here(real, body);
+        let finished = self.run_here(real, &[], body);
         if !finished.ok {
             return Err(failure(&name, seed, real, &finished.text));
         }
@@ -141,13 +141,18 @@ impl Test {
     }
 
     /// The run itself, on this process.
-    fn run_here(self, real: bool, body: impl FnOnce(Run) -> String + Send + 'static) -> Finished {
+    fn run_here(
+        self,
+        real: bool,
+        locks: &[u64],
+        body: impl FnOnce(Run) -> String + Send + 'static,
+    ) -> Finished {
         let options = self.options;
         let run = Run { seed: options.seed, simulated: !real };
         let mut report = if real {
             real_time::run(&options, move || body(run))
         } else {
-            sim::run(&options, move || body(run))
+            sim::run(&options, locks, move || body(run))
         };
         if let Some(after) = self.after {
             after(&mut report);
@@ -243,6 +248,7 @@ fn finished(report: Report<String>) -> Finished {
         switches: report.switches,
         threads: report.threads as u64,
         names: report.names.join("\n"),
+        locks: report.locks,
         steps: report.steps.iter().map(|s| [u64::from(s.thread), s.now, s.hash]).collect(),
     }
 }

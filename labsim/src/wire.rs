@@ -1,7 +1,7 @@
 //! What a child process tells its parent about the run: a few numbers and texts, length first.
 
-/// Nine numbers.
-const HEAD: usize = 9 * 8;
+/// Ten numbers.
+const HEAD: usize = 10 * 8;
 
 /// A run as the parent knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) struct Finished {
     pub(crate) names: String,
     /// Thread, time and hash of each switch, where they were recorded.
     pub(crate) steps: Vec<[u64; 3]>,
+    /// Mutexes of which it is to be learnt who holds them.
+    pub(crate) locks: Vec<u64>,
 }
 
 impl Finished {
@@ -32,12 +34,13 @@ impl Finished {
             self.text.len() as u64,
             self.names.len() as u64,
             self.steps.len() as u64,
+            self.locks.len() as u64,
         ];
         let mut bytes = Vec::with_capacity(HEAD + self.names.len() + self.text.len() + 24 * self.steps.len());
         bytes.extend(numbers.iter().flat_map(|n| n.to_le_bytes()));
         bytes.extend(self.text.as_bytes());
         bytes.extend(self.names.as_bytes());
-        bytes.extend(self.steps.iter().flatten().flat_map(|n| n.to_le_bytes()));
+        bytes.extend(self.steps.iter().flatten().chain(&self.locks).flat_map(|n| n.to_le_bytes()));
         bytes
     }
 
@@ -48,18 +51,21 @@ impl Finished {
         let mut next = || numbers.next();
         let (ok, simulated) = (next()? != 0, next()? != 0);
         let [elapsed_ns, trace, switches, threads] = [next()?, next()?, next()?, next()?];
-        let [text_len, names_len, steps_len] = [next()? as usize, next()? as usize, next()? as usize];
+        let [text_len, names_len] = [next()? as usize, next()? as usize];
+        let [steps_len, locks_len] = [next()? as usize, next()? as usize];
         let (text, rest) = rest.split_at_checked(text_len)?;
         let (names, rest) = rest.split_at_checked(names_len)?;
-        if rest.len() != steps_len.checked_mul(24)? {
+        if rest.len() != steps_len.checked_mul(24)?.checked_add(locks_len.checked_mul(8)?)? {
             return None;
         }
         let text = String::from_utf8(text.to_vec()).ok()?;
         let names = String::from_utf8(names.to_vec()).ok()?;
-        let mut numbers = words(rest);
+        let (steps, locks) = rest.split_at(steps_len * 24);
+        let mut numbers = words(steps);
         let mut step = || Some([numbers.next()?, numbers.next()?, numbers.next()?]);
         let steps = std::iter::from_fn(&mut step).collect();
-        Some(Finished { ok, text, simulated, elapsed_ns, trace, switches, threads, names, steps })
+        let locks = words(locks).collect();
+        Some(Finished { ok, text, simulated, elapsed_ns, trace, switches, threads, names, steps, locks })
     }
 }
 
@@ -83,6 +89,7 @@ mod tests {
             threads: 2,
             names: "main\n".into(),
             steps: vec![[1, 2, 3], [4, 5, 6]],
+            locks: vec![7],
         };
         let bytes = finished.encode();
         assert_eq!(Finished::decode(&bytes), Some(finished));

@@ -53,10 +53,12 @@ fn a_deadlock_names_threads_and_shows_their_stacks() {
             "bad_deadlock: FAILED with seed 3",
             "deadlock: every thread waits and no timer is armed",
             "thread 'main': waits for a lock or a signal since 0.001",
+            "; thread 'backward' holds that lock\n",
             "take_both at ",
             "diagnosis.rs:",
             "bad_deadlock",
             "thread 'backward': waits for a lock or a signal since 0.001",
+            "; thread 'main' holds that lock\n",
             "take_both at ",
             "to see it again:\n  LAB_SEED=3@",
             " cargo test -p labsim -- --exact bad_deadlock\n",
@@ -69,6 +71,61 @@ fn a_deadlock_names_threads_and_shows_their_stacks() {
         for hidden in ["src/sim/", "/library/std", "start_thread"] {
             assert!(!again.text.contains(hidden), "{hidden} is no business of the user: {}", again.text);
         }
+    }
+}
+
+/// The mutexes whose holders are known, each with a word before it, so that their own do not lie where they begin.
+type Kinds = (u8, (u64, Mutex<u32>), (u64, parking_lot_13::Mutex<u64>), (u64, std::sync::Mutex<u64>));
+
+/// Many threads hold each of the mutexes, one after the other, also so long that it is handed on; the last holds all.
+#[test]
+fn bad_holders() {
+    bad("bad_holders", || {
+        let kinds: Arc<Kinds> = Arc::default();
+        let hold = |times: u64, and_then: fn()| {
+            let kinds = Arc::clone(&kinds);
+            move || {
+                for time in 0..times {
+                    let all = (kinds.1.1.lock(), kinds.2.1.lock(), kinds.3.1.lock().unwrap());
+                    thread::sleep(Duration::from_micros(400 * (time % 4)));
+                    drop(all);
+                    thread::sleep(Duration::from_micros(100 * (time % 3)));
+                }
+                let _all = (kinds.1.1.lock(), kinds.2.1.lock(), kinds.3.1.lock().unwrap());
+                and_then();
+            }
+        };
+        let visitors: Vec<_> = (0..4).map(|_| thread::spawn(hold(25, || ()))).collect();
+        visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
+        named("keeper", hold(3, thread::park));
+        thread::sleep(Duration::from_millis(20));
+        let (a, b, c) = (Arc::clone(&kinds), Arc::clone(&kinds), Arc::clone(&kinds));
+        named("waits 1", move || *a.1.1.lock() += 1);
+        named("waits 2", move || *b.2.1.lock() += 1);
+        named("waits 3", move || *c.3.1.lock().unwrap() += 1);
+        let own = Mutex::new(0);
+        let _once = own.lock();
+        drop(own.lock());
+    });
+}
+
+#[test]
+fn a_deadlock_says_who_holds_the_mutexes() {
+    for seed in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        let says = [
+            "deadlock",
+            "thread 'main': waits",
+            "; it holds that lock itself\n",
+            "thread 'keeper': waits",
+            "thread 'waits 1': waits",
+            "; thread 'keeper' holds that lock\n",
+            "thread 'waits 2': waits",
+            "; thread 'keeper' holds that lock\n",
+            "thread 'waits 3': waits",
+            "; thread 'keeper' holds that lock\n",
+        ];
+        let again = fails_saying("bad_holders", &[("LAB_SEED", seed)], &says);
+        assert_eq!(again.text.matches("holds that lock").count(), 4, "{}", again.text);
     }
 }
 
@@ -251,8 +308,10 @@ fn a_deadlock_of_some_is_found_while_others_go_on() {
     let says = [
         "stuck: a thread does not get a lock",
         "thread 'forward': waits for a lock or a signal since 0.001",
+        "; thread 'backward' holds that lock\n",
         "take_both at ",
         "thread 'backward': waits for a lock or a signal since 0.001",
+        "; thread 'forward' holds that lock\n",
         "take_both at ",
         "the others:",
         "thread 'main': ",
@@ -268,8 +327,10 @@ fn a_panic_shows_who_was_stuck_at_a_lock() {
     let says = [
         "no answer after five seconds",
         "threads that wait for a lock since long:",
-        "'forward'",
-        "'backward'",
+        "thread 'forward': ",
+        "; thread 'backward' holds that lock\n",
+        "thread 'backward': ",
+        "; thread 'forward' holds that lock\n",
     ];
     let environment = [("LABSIM_TEST_GIVE_UP", "1"), ("LAB_SEED", "1")];
     let again = fails_saying("bad_stuck", &environment, &says);

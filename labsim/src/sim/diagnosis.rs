@@ -3,8 +3,9 @@
 use std::backtrace::Backtrace;
 use std::time::Duration;
 
+use super::locks::Lock;
 use super::runtime::Runtime;
-use super::scheduler::{Nanos, Scheduler, State, ThreadId};
+use super::scheduler::{Nanos, Scheduler, State, ThreadId, Waiting};
 use crate::report::ThreadDump;
 
 /// Names of frames that say how a thread was started, how it was stopped, or how the stack was taken: asked only
@@ -102,29 +103,55 @@ fn parse(text: &str, directory: &str) -> Vec<Frame> {
     frames
 }
 
-/// Whether the thread waits for a lock, as opposed to a signal or a message: judged by the names that `std` and
+/// What a thread does that did not get a lock at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slow {
+    /// Waits for a mutex of the standard library.
+    Std,
+    /// Waits for one of `parking_lot`.
+    ParkingLot,
+    /// Waits for a lock that several may hold.
+    Shared,
+}
+
+/// For which kind of lock the thread waits, if it is not for a signal or a message: judged by the names that `std` and
 /// `parking_lot` give to the slow paths of their locks.
-pub(crate) fn is_at_lock(stack: &Backtrace) -> bool {
-    const SLOW_PATHS: [&str; 6] = [
-        "lock_slow",
-        "lock_contended",
-        "lock_exclusive_slow",
-        "lock_shared_slow",
-        "read_contended",
-        "write_contended",
+pub(crate) fn at_lock(stack: &Backtrace) -> Option<Slow> {
+    const SLOW_PATHS: [(&str, Slow); 6] = [
+        ("lock_slow", Slow::ParkingLot),
+        ("lock_contended", Slow::Std),
+        ("lock_exclusive_slow", Slow::Shared),
+        ("lock_shared_slow", Slow::Shared),
+        ("read_contended", Slow::Shared),
+        ("write_contended", Slow::Shared),
     ];
-    parse(&stack.to_string(), "").iter().any(|frame| SLOW_PATHS.iter().any(|path| frame.name.contains(path)))
+    let frames = parse(&stack.to_string(), "");
+    let named = |path: &str| frames.iter().any(|frame| frame.name.contains(path));
+    SLOW_PATHS.into_iter().find(|(path, _)| named(path)).map(|(_, slow)| slow)
+}
+
+/// The mutex for which the thread waits, which showed this stack.
+pub(crate) fn waited_for(runtime: &Runtime, id: ThreadId, stack: &Backtrace) -> Option<Lock> {
+    let State::Waiting(Waiting { futex: Some((address, _)), .. }) =
+        runtime.scheduler.borrow().thread(id).state
+    else {
+        return None;
+    };
+    Lock::waited_for(address, at_lock(stack)?)
 }
 
 /// A thread of a run that is over.
 pub(crate) fn dump(runtime: &Runtime, id: ThreadId, stack: Option<&Backtrace>) -> ThreadDump {
     let name = runtime.name_of(id);
+    let lock = stack.and_then(|stack| waited_for(runtime, id, stack));
+    let holder = lock.and_then(|lock| runtime.watched.holder(lock));
     let scheduler = runtime.scheduler.borrow();
     let slot = scheduler.thread(id);
     ThreadDump {
         name,
         node: scheduler.node(slot.node).name.clone(),
-        state: describe(runtime, &scheduler, slot.state, slot.since),
+        state: describe(runtime, &scheduler, slot.state, slot.since)
+            + &held_by(runtime, &scheduler, id, holder),
         stack: stack.map(user_frames).unwrap_or_default(),
     }
 }
@@ -150,6 +177,26 @@ fn describe(runtime: &Runtime, scheduler: &Scheduler, state: State, since: Nanos
         text += &format!(", until {:.6} s", seconds(deadline));
     }
     text
+}
+
+/// Who holds the mutex for which `id` waits, if that is known.
+fn held_by(runtime: &Runtime, scheduler: &Scheduler, id: ThreadId, holder: Option<ThreadId>) -> String {
+    match holder {
+        None => String::new(),
+        Some(holder) if holder == id => "; it holds that lock itself".into(),
+        Some(holder) => {
+            let (crashed, ended) =
+                (scheduler.is_stopped(holder), scheduler.thread(holder).state == State::Finished);
+            let state = if crashed {
+                ", whose node crashed,"
+            } else if ended {
+                ", which has ended,"
+            } else {
+                ""
+            };
+            format!("; thread '{}'{state} holds that lock", runtime.name_of(holder))
+        }
+    }
 }
 
 fn seconds(at: Nanos) -> f64 {

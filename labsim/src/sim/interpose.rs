@@ -117,6 +117,7 @@ unsafe fn futex(inside: &Inside, args: [usize; 6]) -> c_long {
         cmd @ (libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET) => {
             let count = (value as u32 as usize).min(i32::MAX as usize);
             let mask = mask(cmd == libc::FUTEX_WAKE_BITSET);
+            inside.runtime().watched.look_at_wake(inside.runtime(), inside.thread.id, address);
             let mut woken = inside.scheduler().wake_futex(address, mask, count);
             if woken < count {
                 // A thread outside the run may wait for the same lock, stdout's for one.

@@ -9,6 +9,7 @@ mod handover;
 mod interpose;
 mod lifecycle;
 mod locals;
+mod locks;
 mod policy;
 mod raw;
 mod rng;

@@ -86,6 +86,20 @@ pub(super) fn thread_id() -> i32 {
     unsafe { syscall(libc::SYS_gettid, [0; 6]) as i32 }
 }
 
+/// Some bytes of this process, whether or not there is anything at `address`.
+pub(super) fn read_memory<const N: usize>(address: usize) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let to = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: N };
+    let from = libc::iovec { iov_base: address as *mut _, iov_len: N };
+    // SAFETY: writes to `bytes`; what cannot be read is an error.
+    let read = unsafe {
+        let pid = syscall(libc::SYS_getpid, [0; 6]) as usize;
+        let args = [pid, ptr::from_ref(&to) as usize, 1, ptr::from_ref(&from) as usize, 1, 0];
+        syscall(libc::SYS_process_vm_readv, args)
+    };
+    (read == N as isize).then_some(bytes)
+}
+
 /// Sends `signal` to one kernel thread of this process.
 pub(super) fn signal_thread(thread: i32, signal: c_int) {
     // SAFETY: the process id is our own; an unknown thread id is an error that is of no interest here.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::handover::Kind;
 use super::interpose;
 use super::lifecycle;
+use super::locks::{Lock, Watched};
 use super::runtime::{Ending, Inside, Runtime};
 use super::scheduler::{State, ThreadId};
 use super::scope::Scope;
@@ -23,8 +24,8 @@ pub(crate) fn unsupported() -> Option<&'static str> {
     (!interpose::is_in_place()).then_some("the C library's functions are not those of this executable")
 }
 
-/// See [`crate::run`].
-pub(crate) fn run<R, F>(options: &Options, f: F) -> Report<R>
+/// See [`crate::run`]. `locks` are those of an earlier run's report, to learn who holds them.
+pub(crate) fn run<R, F>(options: &Options, locks: &[u64], f: F) -> Report<R>
 where
     R: Send + 'static,
     F: FnOnce() -> R + Send + 'static,
@@ -42,7 +43,7 @@ where
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
     alloc::set_limit(options.memory_max);
 
-    let runtime = Runtime::new(options, choose(options.handover));
+    let runtime = Runtime::new(options, choose(options.handover), Watched::new(locks));
     *earlier = Some(runtime);
     let returned = Arc::new(Mutex::new(None));
     let slot = Arc::clone(&returned);
@@ -157,7 +158,7 @@ fn all(runtime: &Runtime) -> Vec<ThreadDump> {
 /// Those whose stack was shown and ends in a lock.
 fn at_lock(runtime: &Runtime) -> Vec<ThreadDump> {
     let shown = runtime.stacks_shown.borrow();
-    let stuck = shown.iter().filter(|(_, stack)| diagnosis::is_at_lock(stack));
+    let stuck = shown.iter().filter(|(_, stack)| diagnosis::at_lock(stack).is_some());
     stuck.map(|(id, stack)| diagnosis::dump(runtime, *id, Some(stack))).collect()
 }
 
@@ -173,6 +174,9 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
     let alive = others.map(|id| diagnosis::dump(runtime, id, None)).collect();
     let panicked = matches!(result, Err(Failure::Panicked(_) | Failure::Reported(_)));
     let stuck = if panicked { at_lock(runtime) } else { Vec::new() };
+    let shown = runtime.stacks_shown.take();
+    let locks = shown.iter().filter_map(|(id, stack)| diagnosis::waited_for(runtime, *id, stack));
+    let locks = locks.map(Lock::number).collect();
     let count = if options.record { runtime.threads.borrow().len() } else { 0 };
     let names = (0..count as u32).map(|id| runtime.name_of(ThreadId(id))).collect();
     let mut scheduler = runtime.scheduler.borrow_mut();
@@ -191,6 +195,7 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
         panics: runtime.panics.take(),
         steps: steps.iter().map(|s| RecordedStep { thread: s.thread, now: s.now, hash: s.hash }).collect(),
         names,
+        locks,
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use super::carrier::Idle;
 use super::diagnosis;
 use super::handover::Kind;
+use super::locks::Watched;
 use super::policy::Points;
 use super::raw;
 use super::rng::Rng;
@@ -62,6 +63,7 @@ pub(crate) struct Runtime {
     /// Whom a thread that was resumed only to show its stack gives the baton back to.
     visitor: Cell<Option<&'static Thread>>,
     pub(super) stacks_shown: RefCell<Vec<(ThreadId, Backtrace)>>,
+    pub(super) watched: Watched,
     pub(crate) panics: RefCell<Vec<PanicNote>>,
     pub(crate) ending: RefCell<Option<Ending>>,
     pub(super) end_on_panic: bool,
@@ -84,7 +86,7 @@ unsafe impl Sync for Runtime {}
 unsafe impl Send for Runtime {}
 
 impl Runtime {
-    pub(crate) fn new(options: &Options, kind: Kind) -> &'static Runtime {
+    pub(crate) fn new(options: &Options, kind: Kind, watched: Watched) -> &'static Runtime {
         let mut scheduler =
             Scheduler::new(options.seed, &options.schedule, options.livelock_switches, options.record);
         let gap = scheduler.next_gap();
@@ -100,6 +102,7 @@ impl Runtime {
             observers_random: RefCell::new(Rng::new(options.seed, 4)),
             visitor: Cell::new(None),
             stacks_shown: RefCell::default(),
+            watched,
             panics: RefCell::default(),
             ending: RefCell::new(None),
             end_on_panic: options.end_on_panic,
@@ -286,6 +289,7 @@ impl Inside {
     fn next(&self) -> &'static Thread {
         let runtime = self.runtime();
         runtime.progress.fetch_add(1, Ordering::Relaxed);
+        runtime.watched.look(self.thread.id);
         if runtime.ends_by_panic.get() {
             self.end_in_panic();
         }
@@ -361,7 +365,7 @@ impl Inside {
     fn examine(&self, suspects: Vec<ThreadId>) {
         self.visit(suspects);
         let shown = self.runtime().stacks_shown.take();
-        if shown.iter().any(|(_, stack)| diagnosis::is_at_lock(stack)) {
+        if shown.iter().any(|(_, stack)| diagnosis::at_lock(stack).is_some()) {
             self.visit(self.started());
             self.end(Ending::Stuck);
         }

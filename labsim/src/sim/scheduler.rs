@@ -323,6 +323,11 @@ impl Scheduler {
         woken
     }
 
+    /// The thread that has waited longest on `address`.
+    pub(crate) fn waiter_at(&self, address: usize) -> Option<ThreadId> {
+        self.futexes.get(&address).and_then(|queue| queue.front().copied())
+    }
+
     fn wake(&mut self, id: ThreadId, timed_out: bool) {
         self.unlink(id);
         let now = self.now;
