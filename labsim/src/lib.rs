@@ -55,7 +55,7 @@
 //! `clock_nanosleep`, `sched_yield`, `getrandom`, `pthread_create`, `pthread_join`, `pthread_detach`,
 //! `pthread_setname_np`, `pthread_getattr_np`, `pthread_key_create`, `pthread_key_delete`, `sigaltstack`,
 //! `__cxa_thread_atexit_impl`, `dl_iterate_phdr`,
-//! `sched_getaffinity`, `socket`, `epoll_create1` and `read`. For threads of a run each does the virtual thing; for
+//! `sched_getaffinity`, `socket`, `socketpair`, `epoll_create1` and `read`. For threads of a run each does the virtual thing; for
 //! all others, and in programs that never start a run, what libc does. Nothing is linked into a program that does
 //! not use the crate.
 //!
@@ -101,6 +101,8 @@
 //! - [`observe`] leaves no trace: logging more does not change the run.
 //! - A run that deadlocks, livelocks, spins, starves a thread at a lock, panics, exhausts its memory or its time ends with a [`Failure`] that
 //!   names the thread and shows its stack. A process that dies some other way is a failure that says how.
+//! - A failure says who holds the mutexes of `std` and `parking_lot` that threads wait for. That takes a second run of
+//!   the seed, and so a child process, and addresses of statics that are the same in both.
 //!
 //! # What it does not
 //!
@@ -111,8 +113,10 @@
 //! - What a program reads from the real world is not replayed: files that change, `rdtsc`, the process id, its
 //!   environment, the quota of a cgroup (which limits `available_parallelism`, otherwise 4). Sockets, `epoll` and
 //!   standard input are refused.
-//! - A loop that waits for another thread without yielding hangs; the watchdog says where. A wake from a thread
-//!   outside the run does not reach a thread inside.
+//! - A loop that waits for another thread, and neither yields nor allocates nor wakes, hangs; the watchdog says where. A
+//!   wake from a thread outside the run does not reach a thread inside.
+//! - Who makes system calls without the C library, as `rustix` may, or sleeps and waits by other functions than those
+//!   above (`poll`, `usleep`, semaphores), does so in real time, and all others wait.
 //! - `pthread_cancel`, `pthread_exit`, signals handled by the program, `fork` in a run, requeueing and
 //!   priority-inheriting futexes (none of which Rust's libraries use), and blocking C code are not simulated.
 //! - What a thread changes about its kernel thread (signal mask, priority, processors) and in the C library's own
@@ -130,7 +134,7 @@
 //!
 //! # Not yet
 //!
-//! - Who *holds* a lock is not known: locks do not say. A deadlock shows where each thread waits.
+//! - Who holds a lock for readers and writers is not known. Nor who holds any, where the run has no process of its own.
 //! - Preemption at the taking of a free lock: only where the program or its harness calls [`preemption_point`].
 //! - aarch64 (the futex hand-over would do; the system calls are written for x86_64).
 

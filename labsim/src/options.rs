@@ -70,6 +70,33 @@ pub enum Schedule {
     },
 }
 
+impl Schedule {
+    /// `LABSIM_SCHEDULE=uniform:<alloc_one_in>:<sync_one_in>` or `pct:<depth>:<steps>`, to compare them.
+    ///
+    /// # Panics
+    /// Panics if the variable is something else.
+    pub(crate) fn of_environment() -> Option<Schedule> {
+        let text = std::env::var(Self::VARIABLE).ok()?;
+        let schedule = Self::parse(&text);
+        assert!(schedule.is_some(), "{}={text:?}: it takes uniform:<n>:<n> or pct:<n>:<n>", Self::VARIABLE);
+        schedule
+    }
+
+    pub(crate) const VARIABLE: &'static str = "LABSIM_SCHEDULE";
+
+    fn parse(text: &str) -> Option<Schedule> {
+        let (kind, numbers) = text.split_once(':')?;
+        let (one, other) = numbers.split_once(':')?;
+        match kind {
+            "uniform" => {
+                Some(Schedule::Uniform { alloc_one_in: one.parse().ok()?, sync_one_in: other.parse().ok()? })
+            }
+            "pct" => Some(Schedule::Pct { depth: one.parse().ok()?, steps: other.parse().ok()? }),
+            _ => None,
+        }
+    }
+}
+
 /// How threads take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handover {
@@ -79,4 +106,19 @@ pub enum Handover {
     Fast,
     /// Every thread sleeps in the kernel until its turn.
     Futex,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Schedule;
+
+    #[test]
+    fn a_schedule_is_read() {
+        let uniform = Schedule::Uniform { alloc_one_in: 8, sync_one_in: 0 };
+        assert_eq!(Schedule::parse("uniform:8:0"), Some(uniform));
+        assert_eq!(Schedule::parse("pct:3:64"), Some(Schedule::Pct { depth: 3, steps: 64 }));
+        for wrong in ["", "pct", "pct:3", "pct:3:x", "uniform:-1:2", "other:1:2"] {
+            assert_eq!(Schedule::parse(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::build_id::build_id;
 use crate::env::Knobs;
 #[cfg(target_os = "linux")]
 use crate::judge::Judge;
-use crate::options::Options;
+use crate::options::{Options, Schedule};
 use crate::report::{Failure, Report};
 #[cfg(target_os = "linux")]
 use crate::seeds::Seeds;
@@ -97,6 +97,7 @@ impl Test {
             Err(error) => fail(&error.to_string()),
         };
         self.options.handover = knobs.handover;
+        self.options.schedule = Schedule::of_environment().unwrap_or(self.options.schedule);
         self.options.wall_max = knobs.timeout.unwrap_or(self.options.wall_max);
         self.options.memory_max = knobs.memory_max.unwrap_or(self.options.memory_max);
         let mut real = knobs.real_time;
@@ -277,7 +278,9 @@ fn failure(name: &str, seed: u64, real: bool, text: &str) -> String {
 pub fn replay_command(name: &str, seed: u64, real: bool) -> String {
     let package = std::env::var("CARGO_PKG_NAME").map(|name| format!(" -p {name}")).unwrap_or_default();
     let time = if real { "LAB_TIME=real " } else { "" };
-    format!("{time}LAB_SEED={seed}@{} cargo test{package} -- --exact {name}", build_id())
+    let schedule = std::env::var(Schedule::VARIABLE).map(|value| format!("{}={value} ", Schedule::VARIABLE));
+    let schedule = schedule.unwrap_or_default();
+    format!("{time}{schedule}LAB_SEED={seed}@{} cargo test{package} -- --exact {name}", build_id())
 }
 
 /// Fails the test without the panic message that would say where in this file.

@@ -129,6 +129,31 @@ fn a_deadlock_says_who_holds_the_mutexes() {
     }
 }
 
+/// `parking_lot` may hand a mutex on, so that it is never free.
+#[test]
+fn bad_heir() {
+    bad("bad_heir", || {
+        let lock = Arc::new(Mutex::new(0));
+        let theirs = Arc::clone(&lock);
+        let guard = lock.lock();
+        named("heir", move || {
+            let _guard = theirs.lock();
+            thread::park();
+        });
+        thread::sleep(Duration::from_millis(1));
+        parking_lot::MutexGuard::unlock_fair(guard);
+        *lock.lock() += 1;
+    });
+}
+
+#[test]
+fn a_mutex_that_was_handed_on_belongs_to_the_heir() {
+    for handover in ["fast", "futex"] {
+        let says = ["thread 'main': waits", "; thread 'heir' holds that lock\n", "thread 'heir': waits"];
+        fails_saying("bad_heir", &[("LAB_HANDOVER", handover)], &says);
+    }
+}
+
 #[test]
 fn bad_join() {
     bad("bad_join", || {

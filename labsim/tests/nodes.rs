@@ -1,11 +1,14 @@
 //! Nodes: who belongs where, crashes, freezes, clocks, and the scopes that shield from them.
 
+mod common;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use common::{fails_saying, is_inner};
 use labsim::node::{self, Node};
 use labsim::{Run, Test};
 use parking_lot::Mutex;
@@ -231,6 +234,44 @@ fn a_crash_leaves_nobody_behind_who_is_printing() {
         println!("and the next");
         String::new()
     });
+}
+
+/// What is not mended: who is woken after the crash goes on to where it stands clean, which may be in the midst of
+/// a line that it has begun to print. Then nobody prints any more, and the report says why.
+#[test]
+fn bad_print_of_the_dead() {
+    struct Slow;
+    impl std::fmt::Display for Slow {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            thread::sleep(ms(1));
+            f.write_str("slow")
+        }
+    }
+    if is_inner() {
+        Test::new("bad_print_of_the_dead").run(|_: Run| {
+            let node = Node::new("n");
+            let lock = Arc::new(Mutex::new(()));
+            let (theirs, guard) = (Arc::clone(&lock), lock.lock());
+            let print = move || {
+                drop(theirs.lock());
+                println!("{Slow}");
+            };
+            node.spawn("printer".into(), print).unwrap();
+            thread::sleep(ms(5));
+            node.crash_hard();
+            drop(guard);
+            thread::sleep(ms(5));
+            println!("never shown");
+            String::new()
+        });
+    }
+}
+
+#[test]
+fn who_dies_in_the_midst_of_printing_is_named() {
+    let says =
+        ["deadlock", "thread 'main': waits", "; thread 'printer', whose node crashed, holds that lock\n"];
+    fails_saying("bad_print_of_the_dead", &[], &says);
 }
 
 /// The woken one was stopped, and others waited for ever for a lock that was free.
