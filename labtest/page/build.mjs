@@ -2,7 +2,7 @@
 //
 //   node build.mjs            writes dist/page.html, which is checked in: Cargo needs no Node.js
 //   node build.mjs --check    only says whether that is what the sources build
-//   node build.mjs --tests    writes the tests as plain JavaScript into build/tests
+//   node build.mjs --tests    writes the tests as plain JavaScript into build/tests, and the script for pictures into build
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync, mkdirSync } from "node:fs";
 import { build } from "esbuild";
@@ -11,8 +11,10 @@ const here = new URL(".", import.meta.url).pathname;
 const common = { bundle: true, format: "esm", charset: "ascii", target: "es2022", logLevel: "warning" };
 
 if (process.argv.includes("--tests")) {
-  const entryPoints = readdirSync(here + "tests").filter(name => name.endsWith(".ts")).map(name => `${here}tests/${name}`);
-  await build({ ...common, entryPoints, outdir: here + "build/tests", outExtension: { ".js": ".mjs" }, platform: "node", packages: "external" });
+  const forNode = { ...common, outExtension: { ".js": ".mjs" }, platform: "node", packages: "external" };
+  const entryPoints = readdirSync(here + "tests").filter(name => name.endsWith(".test.ts")).map(name => `${here}tests/${name}`);
+  await build({ ...forNode, entryPoints, outdir: here + "build/tests" });
+  await build({ ...forNode, entryPoints: [here + "tests/pictures.ts"], outdir: here + "build" });
 } else {
   const built = async (file, more) => {
     const out = await build({ ...common, ...more, entryPoints: [here + "src/" + file], write: false, minify: true, legalComments: "none" });

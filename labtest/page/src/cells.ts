@@ -5,7 +5,7 @@ import type { Run } from "./model.ts";
 export const LABEL = 190;
 export const CELL = 30;
 export const HEAD = 22;
-export const ROW = 46;
+export const ROW = 42;
 
 /** How many entries behind the leader's log are shown. */
 const BEHIND = 3;

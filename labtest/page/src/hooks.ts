@@ -4,6 +4,7 @@ import type { CellsView } from "./cells.ts";
 import { type ServerNow, serverAt } from "./moment.ts";
 import type { Drawn } from "./paint/timeline.ts";
 import type { List } from "./panels/list.ts";
+import { type Kind, kindOf } from "./words.ts";
 
 export interface Timeline {
   readonly steps: number;
@@ -16,7 +17,7 @@ export interface Timeline {
   readonly drawn: {
     readonly lanes: number; readonly cells: number; readonly pointers: number;
     /** The message of each arrow, and where its middle is on the canvas. */
-    readonly arrows: readonly { id: number; type: string; fate: string; x: number; y: number }[];
+    readonly arrows: readonly { id: number; type: string; kind: Kind; fate: string; x: number; y: number }[];
     /** Whether every message in view has an arrow. */
     readonly singly: boolean;
   };
@@ -37,7 +38,7 @@ export function hooks(app: App, painted: () => { drawn: Drawn | undefined; cells
       return {
         lanes: drawn?.lanes.lanes.length ?? 0, cells: cells?.rows.reduce((sum, row) => sum + row.cells.length, 0) ?? 0,
         pointers: cells?.rows.filter(row => row.next !== undefined).length ?? 0,
-        arrows: (drawn?.arrows ?? []).map(a => ({ id: a.message.line.id, type: a.message.line.type, fate: a.message.fate, x: (a.x1 + a.x2) / 2, y: (a.y1 + a.y2) / 2 })),
+        arrows: (drawn?.arrows ?? []).map(a => ({ id: a.message.line.id, type: a.message.line.type, kind: kindOf(app.run, a.message), fate: a.message.fate, x: (a.x1 + a.x2) / 2, y: (a.y1 + a.y2) / 2 })),
         singly: drawn?.singly ?? true,
       };
     },

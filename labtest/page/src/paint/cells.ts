@@ -29,7 +29,7 @@ export function paintCells(g: CanvasRenderingContext2D, view: CellsView, look: T
     g.globalAlpha = 1;
   }
   view.rows.forEach((row, i) => {
-    const top = HEAD + i * ROW + 10, tall = ROW - 22, { server } = row;
+    const top = HEAD + i * ROW + 10, tall = ROW - 20, { server } = row;
     const leads = server.role === "leader";
     g.textAlign = "left";
     g.font = BOLD;

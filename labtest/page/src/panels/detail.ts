@@ -8,9 +8,11 @@ import { card } from "./card.ts";
 
 export function detail(element: HTMLElement, app: App): void {
   const { run, step, selected } = app;
-  const about = run.about.get(step) ?? [];
+  const { failure } = run, fails = failure?.moment.step === step;
+  const about = (run.about.get(step) ?? []).concat(fails ? failure.evidence.toReversed().flatMap(seen => run.about.get(seen) ?? []) : []);
   const told = linesOf(run, step).flatMap(line => {
-    const text = sentence(run, step, line);
+    // The head of the page tells it already.
+    const text = line.kind === "failure" ? "the failure" : line.kind === "end" && fails ? undefined : sentence(run, step, line);
     return text === undefined ? [] : [h("li", {}, text)];
   });
   const changes = run.servers.flatMap(server => {
@@ -22,6 +24,6 @@ export function detail(element: HTMLElement, app: App): void {
     h("h2", {}, `Event ${run.numbers[step] ?? 0}, ${seconds(app.t)}`),
     h("ul", {}, ...told),
     ...(changes.length > 0 ? [h("h3", {}, "it changed"), h("ul", {}, ...changes)] : []),
-    ...(shown ? [h("h3", { class: "soft" }, selected ? "the selected call (Esc lets go, c follows it)" : "its call"), card(run, shown, true)] : []),
+    ...(shown ? [h("h3", { class: "soft" }, selected ? "the selected call (Esc lets go, c follows it)" : fails ? "the last call that shows it" : "its call"), card(run, shown, true)] : []),
   );
 }

@@ -72,7 +72,6 @@ export class List {
     this.rows = rowsOf(this.app.run, this.wanted, this.app.visibleSteps);
     this.count.textContent = this.rows.length === 0 ? "nothing" : `${this.rows.length.toLocaleString("en")} lines`;
     this.step = -1;
-    this.scroller.replaceChildren();
     this.follow();
   }
 
@@ -81,7 +80,10 @@ export class List {
     if (this.step !== this.app.step) {
       this.step = this.app.step;
       const at = Math.max(0, above(this.rows.map(row => row.step), this.step) - 1) * HIGH;
+      // The list must have its height before it can be scrolled.
+      this.fill();
       const { scrollTop, clientHeight } = this.scroller;
+      if (clientHeight === 0) this.step = -1;
       if (at < scrollTop + HIGH || at > scrollTop + clientHeight - 2 * HIGH) this.scroller.scrollTop = at - clientHeight * 0.55;
     }
     this.fill();

@@ -28,7 +28,7 @@ export function tools(element: HTMLElement, app: App, help: () => void, refilter
       run.failure ? button("\u2716 failure", "to the failure (f)", () => app.toFailure()) : "",
       button("\u25c2", "one event back (left arrow)", () => app.stepBy(-1)), now, button("\u25b8", "one event on (right arrow)", () => app.stepBy(1)),
       button("+", "zoom in (+)", () => app.zoom(0.5)), button("\u2212", "zoom out (-)", () => app.zoom(2)), button("whole run", "all of the run (0)", () => app.whole()),
-      toggle("shorten quiet", "draw quiet times shorter than they are (g)", () => app.axis.shortened, yes => app.shorten(yes))),
+      toggle("short quiet", "draw quiet times shorter than they are (g)", () => app.axis.shortened, yes => app.shorten(yes))),
     h("span", { id: "kinds" }, ...KINDS.filter(kind => kind !== "other" || run.messages.some(m => typeof m.from === "string" || typeof m.to === "string" || !m.method.match(/^(RequestVote|AppendEntries|InstallSnapshot)$/)))
       .map(kind => toggle(BRIEF[kind], `show ${KIND_NAMES[kind]}`, ...member(f => f.kinds, kind), kind)),
       toggle("replies", "show replies, which are dashed", () => app.filter.replies, yes => app.setFilter(f => { f.replies = yes; }))),
