@@ -3,6 +3,7 @@
 
 mod commands;
 mod conformance;
+mod editions;
 mod guides;
 mod links;
 mod names;
@@ -16,7 +17,8 @@ use labdocs::workspace::{files, root};
 /// All pages: the documentation's, and those at the top of the repository and of the starter.
 fn pages() -> Vec<Page> {
     let mut paths = files(&root().join("docs"), "md");
-    for path in ["README.md", "CONTRIBUTING.md", "handout/README.md", "mutants/README.md"] {
+    for path in ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "handout/README.md", "mutants/README.md"]
+    {
         paths.push(root().join(path));
     }
     paths.iter().map(|path| Page::read(path)).collect()
