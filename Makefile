@@ -36,7 +36,7 @@ check_page: ## the timeline page is what its sources build, and passes its tests
 check_docs: ## the commands of README and guides work in a fresh clone: some minutes
 	$(CARGO) run -q -p labdocs
 
-screenshots: ## CHROMIUM=program: the pictures of docs/understanding-your-results.md
+screenshots: ## CHROMIUM=program: the pictures of the documentation
 	cd labtest/page && npm ci --silent --prefer-offline && node build.mjs --tests && node build/pictures.mjs ../../docs/images
 
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution

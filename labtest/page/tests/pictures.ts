@@ -1,4 +1,6 @@
-// Makes the pictures of docs/understanding-your-results.md, from logs of real failures: `make screenshots`.
+// Makes the pictures of the documentation, from logs of real runs: `make screenshots`.
+//
+// Those of docs/log-replication.md are of the run that it tells of, docs/runs/rejoin_2B.ndjson. The others are of failures.
 //
 // The logs in tests/logs were written by the labs' own tests, with one of the known bugs each:
 //
@@ -20,6 +22,8 @@ interface Picture {
   name: string;
   log: string;
   dark?: boolean;
+  /** The position in the page's address. */
+  at?: string;
   /** What is done before. */
   act?: (page: Page) => Promise<void>;
   /** What is shown of the page: from its top down to the end of this element. All of it if absent. */
@@ -37,6 +41,9 @@ async function hover(page: Page, which: (arrow: Timeline["drawn"]["arrows"][numb
 }
 
 const PICTURES: Picture[] = [
+  { name: "replicated", log: "rejoin_2B", at: "#n=29&from=599600&to=602400", height: 985 },
+  { name: "conflict", log: "rejoin_2B", at: "#n=227&from=2527000&to=2534500", height: 880 },
+  { name: "repaired", log: "rejoin_2B", at: "#n=233&from=2527000&to=2534500", height: 1000, only: "#logs" },
   { name: "voted-twice", log: "vote-never-saved", height: 700 },
   { name: "figure-8", log: "commit-by-counting", height: 1000, downTo: "#overview" },
   { name: "figure-8-logs", log: "commit-by-counting", height: 1000, only: "#logs" },
@@ -59,11 +66,12 @@ if (!program || !target) throw new Error("usage: CHROMIUM=program node build/pic
 const folder = mkdtempSync(join(tmpdir(), "pictures-"));
 const browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-lcd-text", "--font-render-hinting=none"] });
 try {
-  for (const { name, log, dark, act, downTo, only, height } of PICTURES) {
+  for (const { name, log, dark, at, act, downTo, only, height } of PICTURES) {
     const file = join(folder, `${name}.html`);
-    writeFileSync(file, pageOf(gunzipSync(readFileSync(`tests/logs/${log}.ndjson.gz`)).toString()));
+    const recorded = log === "rejoin_2B" ? readFileSync(`../../docs/runs/${log}.ndjson`) : gunzipSync(readFileSync(`tests/logs/${log}.ndjson.gz`));
+    writeFileSync(file, pageOf(recorded.toString()));
     const page = await browser.newPage({ viewport: { width: WIDTH, height: height ?? 780 }, colorScheme: dark ? "dark" : "light" });
-    await page.goto(`file://${file}`);
+    await page.goto(`file://${file}${at ?? ""}`);
     await page.waitForFunction(() => window.timeline !== undefined);
     await act?.(page);
     // The next frame shows it.
