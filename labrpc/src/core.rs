@@ -51,8 +51,6 @@ pub(crate) enum Due {
     Arrive(Parcel),
     /// A call ends without a reply.
     Resolve(Arc<Call>, RpcError),
-    /// The caller waits no longer, if it still does.
-    GiveUp(Weak<Call>),
     /// A link may have calls whose time is up.
     Overdue(Weak<Link>),
 }
@@ -169,11 +167,6 @@ impl Core {
         match due {
             Due::Arrive(parcel) => self.arrive(parcel),
             Due::Resolve(call, error) => call.link.resolve(&call, Err(error)),
-            Due::GiveUp(call) => {
-                if let Some(call) = call.upgrade() {
-                    call.link.resolve(&call, Err(RpcError::TimedOut));
-                }
-            }
             Due::Overdue(link) => {
                 let Some(link) = link.upgrade() else { return };
                 if let Some(next) = link.end_overdue(self.options.clock.now()) {
@@ -188,13 +181,79 @@ impl Core {
         match due {
             Due::Arrive(parcel) => self.observe(&parcel, Step::Dropped(Reason::NetworkStopped)),
             Due::Resolve(call, _) => call.link.resolve(&call, Err(RpcError::Stopped)),
-            Due::GiveUp(_) | Due::Overdue(_) => (),
+            Due::Overdue(_) => (),
         }
     }
 
-    pub(crate) fn give_up_after(&self, call: &Arc<Call>, time: Duration) {
+    /// Lets a call time out after so long, however long it might take.
+    pub(crate) fn give_up_after(&self, call: &Call, time: Duration) {
+        // No event of its own: most calls are answered long before, and such events would pile up.
         if let Some(due) = self.options.clock.now().checked_add(time.max(REFUSAL_TIME)) {
-            self.schedule(due, Due::GiveUp(Arc::downgrade(call)));
+            if call.link.give_up_at(call, due) {
+                self.schedule(due, Due::Overdue(Arc::downgrade(&call.link)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Faults, Network, NetworkOptions, Notice, RpcFuture, Server, Threads};
+
+    use super::*;
+
+    crate::service! {
+        service "echo" {
+            trait Echo; client EchoClient;
+            rpc echo(u32) -> u32;
+        }
+    }
+
+    #[derive(Clone)]
+    struct Echoes;
+
+    impl Echo for Echoes {
+        fn echo(&self, n: u32) -> crate::Result<u32> {
+            Ok(n)
+        }
+    }
+
+    fn network() -> (Network, EchoClient) {
+        let network = Network::new(NetworkOptions::default());
+        let mut server = Server::new("server", Arc::new(Threads));
+        server.add(Echoes.into_service());
+        network.add_server(server);
+        let client = network.client("client", "server", Arc::new(Threads));
+        network.enable(&client, true);
+        (network, EchoClient::new(client))
+    }
+
+    /// Each once left an event behind, and the timer's thread woke for each.
+    #[test]
+    fn timeouts_of_answered_calls_do_not_pile_up() {
+        let (network, client) = network();
+        for n in 0..50 {
+            assert_eq!(client.echo(&n).timeout(Duration::from_secs(5)).wait(), Ok(n));
+        }
+        let events = network.core.timer.len();
+        assert!(events <= 2, "{events} events for a link that is watched by two at most");
+    }
+
+    #[test]
+    fn each_of_several_timeouts_of_a_link_is_kept() {
+        let (network, client) = network();
+        network.set_faults(Faults {
+            request_loss: 1.0,
+            loss_notice: Notice::ByTimeout,
+            ..Faults::reliable()
+        });
+        let start = Instant::now();
+        let after = |ms| (Duration::from_millis(ms), client.echo(&7).timeout(Duration::from_millis(ms)));
+        let calls: [(Duration, RpcFuture<u32>); 3] = [after(60), after(20), after(40)];
+        for (time, call) in calls {
+            assert_eq!(call.wait(), Err(RpcError::TimedOut));
+            let took = start.elapsed();
+            assert!(time <= took && took < Duration::from_secs(5), "{time:?} took {took:?}");
         }
     }
 }

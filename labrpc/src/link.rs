@@ -89,8 +89,9 @@ pub(crate) struct LinkState {
     pub(crate) calls: u64,
     /// The calls that have not resolved, by number, thus in the order of their start.
     pub(crate) pending: BTreeMap<u64, Pending>,
-    /// The timer will look for calls whose time is up.
-    pub(crate) watched: bool,
+    /// When the timer will look for calls whose time is up.
+    // invariant: not later than any pending call's deadline or patience
+    pub(crate) watch: Option<Instant>,
     pub(crate) requests: Lane,
     pub(crate) replies: Lane,
 }
@@ -100,6 +101,8 @@ pub(crate) struct Pending {
     pub(crate) call: Arc<Call>,
     /// When it times out, unless its handler is running then.
     pub(crate) deadline: Instant,
+    /// When its caller gives up, whether or not its handler is running.
+    pub(crate) patience: Option<Instant>,
     /// How many handlers are running for it; more than one when the request was duplicated.
     pub(crate) running: u32,
     /// How it ends is settled, and a cut of the link changes nothing about it.
@@ -139,6 +142,15 @@ impl LinkState {
             Content::Request => &mut self.requests,
             Content::Reply { .. } => &mut self.replies,
         }
+    }
+
+    /// Has the timer look for overdue calls at `due` at the latest. False if it will anyway.
+    pub(crate) fn watch_by(&mut self, due: Instant) -> bool {
+        let news = self.watch.is_none_or(|at| due < at);
+        if news {
+            self.watch = Some(due);
+        }
+        news
     }
 
     /// Ends the calls `which` picks.
@@ -191,13 +203,29 @@ impl Link {
         call.wake(call.finish(outcome));
     }
 
+    /// Ends `call` at `due` if it is still under way. False if the timer will look by then anyway.
+    pub(crate) fn give_up_at(&self, call: &Call, due: Instant) -> bool {
+        let mut state = self.state.lock();
+        let Some(pending) = state.pending.get_mut(&call.number) else { return false };
+        pending.patience = Some(pending.patience.map_or(due, |earlier| earlier.min(due)));
+        state.watch_by(due)
+    }
+
     /// Ends the calls whose time is up. Returns when to look again, if there are calls left to watch.
     pub(crate) fn end_overdue(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state.lock();
-        let overdue = |pending: &Pending| pending.deadline <= now;
-        let ended = state.end_calls(&RpcError::TimedOut, |pending| overdue(pending) && pending.running == 0);
-        let next = state.pending.values().map(|pending| pending.deadline).find(|deadline| *deadline > now);
-        state.watched = next.is_some();
+        if state.watch.is_some_and(|at| now < at) {
+            // An earlier call was to be watched when this look was arranged; another one is to come.
+            return None;
+        }
+        let overdue = |pending: &Pending| {
+            let impatient = pending.patience.is_some_and(|patience| patience <= now);
+            impatient || (pending.deadline <= now && pending.running == 0)
+        };
+        let ended = state.end_calls(&RpcError::TimedOut, overdue);
+        let dues = state.pending.values().flat_map(|pending| [Some(pending.deadline), pending.patience]);
+        let next = dues.flatten().filter(|due| *due > now).min();
+        state.watch = next;
         drop(state);
         ended.wake();
         next

@@ -18,7 +18,7 @@ use crate::server::{Callee, Server};
 /// When it is dropped, pending calls resolve [`Stopped`](crate::RpcError::Stopped), and so do all later
 /// ones.
 pub struct Network {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 impl Network {
@@ -80,7 +80,7 @@ impl Network {
             own_faults: false,
             calls: 0,
             pending: Default::default(),
-            watched: false,
+            watch: None,
             requests: Default::default(),
             replies: Default::default(),
         };

@@ -81,6 +81,12 @@ impl<E: Send + 'static> Timer<E> {
         queue.into_sorted_vec().into_iter().rev().map(|entry| entry.event).collect()
     }
 
+    /// How many events are to happen.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().queue.len()
+    }
+
     fn run(&self, fire: impl Fn(E)) {
         let mut due = Vec::new();
         let mut state = self.state.lock();

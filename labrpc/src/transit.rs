@@ -96,9 +96,10 @@ impl Core {
         let mut watch = false;
         let deadline = now + self.options.call_timeout;
         if !state.closed {
-            let pending = Pending { call: Arc::clone(&call), deadline, running: 0, settled: callee.is_err() };
+            let settled = callee.is_err();
+            let pending = Pending { call: Arc::clone(&call), deadline, patience: None, running: 0, settled };
             state.pending.insert(number, pending);
-            watch = !std::mem::replace(&mut state.watched, true);
+            watch = state.watch_by(deadline);
         }
         drop(state);
 
