@@ -81,3 +81,43 @@ fn what_does_not_exist_is_noticed() {
         assert!(objection.contains(part), "{objection}");
     }
 }
+
+/// The rules that a text names as failures do: `rule step-down: ...`.
+fn rules_of(text: &str) -> Vec<&str> {
+    let named = text.match_indices("rule ").filter_map(|(at, word)| text[at + word.len()..].split_once(':'));
+    named
+        .map(|(rule, _)| rule)
+        .filter(|rule| rule.contains('-') && rule.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+        .collect()
+}
+
+/// Whatever rule a suite objects with has a page, which tells its name.
+#[test]
+fn each_rule_that_a_failure_names_has_a_page() {
+    let (mut objections, mut count) = (Vec::new(), 0);
+    for dir in ["raft/tests", "kvraft/tests", "labtest/src"] {
+        for file in ["rs", "txt"].into_iter().flat_map(|extension| files(&root().join(dir), extension)) {
+            let text = fs::read_to_string(&file).unwrap();
+            // Tests of the harness make rules up.
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for rule in rules_of(text) {
+                count += 1;
+                let page = root().join(format!("docs/rules/{rule}.md"));
+                let head = fs::read_to_string(&page).unwrap_or_default();
+                if !head.starts_with(&format!("# {rule}\n")) {
+                    objections.push(format!("{}: rule {rule} has no page", file.display()));
+                }
+            }
+        }
+    }
+    assert!(count > 30, "only {count} rules were read");
+    check(objections);
+}
+
+#[test]
+fn rules_are_read() {
+    assert_eq!(
+        rules_of("rule step-down: server 1; a rule: x; the rule of-thumb; rule {id}: y"),
+        ["step-down"]
+    );
+}
