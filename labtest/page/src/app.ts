@@ -46,8 +46,8 @@ export class App {
   /** The failing moment if there is one, else the begin. */
   private open(): void {
     const { run } = this, failure = run.failure;
-    // Servers are started at the same time, one after the other.
-    this.step = failure?.moment.step ?? this.stepAt(0);
+    // All servers are started before one of them sends anything.
+    this.step = failure?.moment.step ?? Math.max(0, (run.messages[0]?.sent.step ?? 0) - 1);
     const t = failure?.moment.t ?? 0;
     const sent = run.messages.map(m => m.sent.t);
     const at = above(sent, t);

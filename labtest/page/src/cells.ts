@@ -29,7 +29,7 @@ export interface RowView {
   next?: number;
   match?: number;
 }
-export interface CellsView { first: number; count: number; rows: RowView[]; leader: ServerNow | undefined }
+export interface CellsView { first: number; count: number; rows: RowView[]; leader: ServerNow | undefined; applies: boolean }
 
 /**
  * As many indexes as fit. They end a little behind the leader's log, since that is where things happen, or behind the
@@ -54,13 +54,13 @@ export function cellsOf(run: Run, step: number, width: number, wanted: number | 
       cells.push({
         index, kind: cell === undefined ? "snapshot" : cell.term === 0 ? "unknown" : "entry",
         term: cell?.term ?? 0, command: cell?.command ?? null,
-        committed: index <= server.commit, applied: index <= server.applied,
+        committed: index <= server.commit, applied: run.applies && index <= server.applied,
         fresh: cell !== undefined && (run.servers[server.number]!.cells.get(index)?.changedAt(step) ?? false),
       });
     }
     return { server, cells, beyond: server.known && server.last >= first + count ? server.last : undefined, ...(progress && { next: progress.next, match: progress.match }) };
   });
-  return { first, count, rows, leader };
+  return { first, count, rows, leader, applies: run.applies };
 }
 
 export interface CellHit { row: RowView; cell: CellView }

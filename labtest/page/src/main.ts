@@ -7,7 +7,8 @@ import { keyboard } from "./keyboard.ts";
 import { AXIS, GUTTER, distance } from "./lanes.ts";
 import { unpack } from "./load.ts";
 import { parse } from "./log.ts";
-import { type Message, modelOf } from "./model.ts";
+import { type Message, type Operation, type Run, modelOf } from "./model.ts";
+import { type ServerNow, serverAt } from "./moment.ts";
 import { cellsHeight, paintCells } from "./paint/cells.ts";
 import { OVERVIEW, overviewScale, paintOverview } from "./paint/overview.ts";
 import { theme } from "./paint/theme.ts";
@@ -19,6 +20,7 @@ import { help } from "./panels/help.ts";
 import { List } from "./panels/list.ts";
 import { progress } from "./panels/progress.ts";
 import { tools } from "./panels/tools.ts";
+import { seconds } from "./words.ts";
 
 class Page {
   private readonly timeline = byId<HTMLCanvasElement>("timeline");
@@ -109,6 +111,19 @@ class Page {
     return best;
   }
 
+  /** On a server's lane, how it stands there; on a client's, its operation. */
+  private laneCard(x: number, y: number): HTMLElement | undefined {
+    const { app: { run }, drawn } = this;
+    const lane = x < GUTTER ? undefined : drawn?.lanes.lanes.find(lane => y >= lane.top && y <= lane.top + lane.height);
+    if (!lane || !drawn) return undefined;
+    const t = drawn.scale.t(x);
+    if (typeof lane.party === "number") return serverCard(run, serverAt(run, run.servers[lane.party]!, this.app.stepAt(t)), t);
+    for (const op of run.operations.values()) {
+      if (op.line.client === lane.party && op.from.t <= t && t <= (op.to?.t ?? run.duration)) return operationCard(op);
+    }
+    return undefined;
+  }
+
   private pointer(): void {
     const { app, timeline, overview, cells } = this;
     let drag: { x: number; from: number; to: number; moved: boolean } | undefined;
@@ -125,7 +140,8 @@ class Page {
       const message = this.messageAt(x, y);
       timeline.style.cursor = message ? "pointer" : "crosshair";
       app.hover(message);
-      if (message) this.showTip(e, card(app.run, message, true)); else this.hideTip();
+      const shown = message ? card(app.run, message, true) : this.laneCard(x, y);
+      if (shown) this.showTip(e, shown); else this.hideTip();
     });
     timeline.addEventListener("pointerup", e => {
       const clicked = drag && !drag.moved;
@@ -178,6 +194,23 @@ class Page {
     tip.style.top = `${Math.max(4, below + tip.offsetHeight > innerHeight ? Math.min(e.clientY - tip.offsetHeight - 12, innerHeight - tip.offsetHeight - 4) : below)}px`;
   }
   private hideTip(): void { this.tip.style.display = "none"; }
+}
+
+function serverCard(run: Run, server: ServerNow, t: number): HTMLElement {
+  const rows: [string, unknown][] = [["current_term", server.term], ["voted_for", server.voted_for ?? "not known"], ["leader", server.leader ?? "not known"],
+    ["log", server.last < server.first ? `empty${server.first > 1 ? `, snapshot up to ${server.first - 1}` : ""}` : `${server.first} to ${server.last}`],
+    ["commit_index", server.commit], ["last_applied", run.applies ? server.applied : "not known"]];
+  const role = !server.known ? "not started" : !server.alive ? "crashed" : server.frozen ? `${server.role}, frozen` : server.role;
+  return h("div", { class: "card" }, h("h2", {}, `server ${server.number} at ${seconds(t)}: ${role}`),
+    h("table", {}, ...rows.map(([name, value]) => h("tr", {}, h("th", {}, name), h("td", {}, String(value))))),
+    h("div", { class: "fate" }, "as far as can be known from outside"));
+}
+
+function operationCard({ line, from, to, value }: Operation): HTMLElement {
+  const rows: [string, string][] = [["key", line.key], ...(line.value === undefined ? [] : [["value", line.value] as [string, string]]), ...(value == null ? [] : [["returned", value] as [string, string]])];
+  return h("div", { class: "card" }, h("h2", {}, `${line.client}: ${line.op}`),
+    h("table", {}, ...rows.map(([name, text]) => h("tr", {}, h("th", {}, name), h("td", {}, text)))),
+    h("div", { class: "fate" }, to ? `from ${seconds(from.t)} to ${seconds(to.t)}` : `from ${seconds(from.t)}; had not returned at the end`));
 }
 
 function cellCard({ row, cell }: CellHit): HTMLElement {

@@ -80,6 +80,8 @@ export interface Run {
   /** Where each message stands that a step is about: sent, delivered, dropped. */
   about: Map<number, Message[]>;
   duration: number;
+  /** Whether one sees what servers apply. Of a service of its own kind, such as the key/value one, one does not. */
+  applies: boolean;
 }
 
 /** The lines of a step. */
@@ -102,7 +104,7 @@ class Builder {
   constructor(log: Log) {
     this.run = {
       log, servers: [], clients: [], messages: [], calls: new Map(), numbers: [], times: [], starts: [], links: new Changes(),
-      phases: [], operations: new Map(), lines: [], about: new Map(), duration: 0,
+      phases: [], operations: new Map(), lines: [], about: new Map(), duration: 0, applies: false,
     };
     for (let i = 0; i < Math.min(log.head.servers, SERVERS_MAX); i++) this.server(i);
   }
@@ -168,7 +170,8 @@ class Builder {
       case "line": run.lines.push({ line, moment: now }); break;
       case "failure": run.failure = { line, moment: now, evidence: [] }; break;
       case "end": run.end = line; break;
-      case "apply": case "apply-snapshot": case "accept": case "says": break;
+      case "apply": case "apply-snapshot": run.applies = true; break;
+      case "accept": case "says": break;
     }
   }
 

@@ -39,7 +39,7 @@ export function paintCells(g: CanvasRenderingContext2D, view: CellsView, look: T
     const role = !server.known ? "" : !server.alive ? "\u2716 crashed" : server.frozen ? "frozen" : server.role;
     g.fillText(`${role}${server.known ? ` T${server.term}` : ""}`, 66, top + 4);
     g.fillStyle = look.soft;
-    if (server.known) g.fillText(`commit ${server.commit}  applied ${server.applied}`, 4, top + 19);
+    if (server.known) g.fillText(`commit ${server.commit}${view.applies ? `  applied ${server.applied}` : ""}${server.voted_for == null ? "" : `  vote ${server.voted_for}`}`, 4, top + 19);
     if (leads) { g.strokeStyle = look.ink; g.lineWidth = 1.5; g.strokeRect(LABEL - 6, top - 2, 2, tall + 4); }
     g.globalAlpha = server.alive ? 1 : 0.45;
     for (const cell of row.cells) {

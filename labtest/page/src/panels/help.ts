@@ -26,7 +26,7 @@ const PICTURES: [what: string, meaning: string][] = [
   ["dotted, long dashes", "delayed or held back; a copy that the network made"],
   ["ends in a ring", "it came when the caller no longer waited"],
   ["ticks under a lane", "log lines, red for warnings and errors; \u270e notes made with log::info!(target: \"note\", ...)"],
-  ["hatched axis", "a quiet time, drawn shorter than it is; how long it was stands below"],
+  ["hatched axis", "a quiet time, drawn shorter than it is; how long it was stands above"],
   ["red line", "the failure; numbers in red circles are the events that show it, as in the head of the page"],
   ["cells", "the logs at the cursor, as far as can be known from outside: what servers said and sent"],
 ];
@@ -34,10 +34,10 @@ const PICTURES: [what: string, meaning: string][] = [
 export function help(dialog: HTMLDialogElement): () => void {
   const table = (rows: [string, string][], keys: boolean) => h("table", {}, ...rows.map(([a, b]) => h("tr", {}, h("th", {}, ...(keys ? a.split(" ").flatMap((k, i) => i > 0 ? [" ", k === "to" ? k : h("kbd", {}, k)] : [h("kbd", {}, k)]) : [a])), h("td", {}, b))));
   dialog.replaceChildren(
+    h("p", {}, h("button", { click: () => dialog.close() }, "close")),
     h("h2", {}, "Keys"), table(KEYS, true),
     h("h2", {}, "Pointer"), h("p", {}, "Click sets the cursor, or selects a message; drag moves; the wheel zooms, with Shift it moves. The strip below the lanes is the whole run. The address of the page always names what is in view: copy it to show somebody else this moment of the same file."),
     h("h2", {}, "Pictures"), table(PICTURES, false),
-    h("p", {}, h("button", { click: () => dialog.close() }, "close")),
   );
   return () => { if (dialog.open) dialog.close(); else dialog.showModal(); };
 }
