@@ -25,7 +25,7 @@ mutants: ## the kill matrix: which test objects first to each known bug
 
 check_mutants: ## every mutant's patch applies and compiles, and some of them are killed
 	$(CARGO) run -q -p labgrade -- mutants --check
-	$(CARGO) run -q -p labgrade -- mutants --sample 5 --above 0 --control 1
+	$(CARGO) run -q -p labgrade -- mutants --sample 4 --above 0 --control 0
 
 page: ## builds the timeline page from labtest/page/src; nothing else needs Node.js
 	cd labtest/page && npm ci --silent --prefer-offline && npm run --silent check && node build.mjs

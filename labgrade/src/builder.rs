@@ -27,22 +27,22 @@ pub(crate) fn cargo() -> OsString {
 /// Builds the integration test `suite` of a package of the workspace at `root`, in the build directory `target`, and
 /// returns the binary. Blocks for as long as the build takes. What was built there before is used again.
 pub(crate) fn build_suite(root: &Path, target: &Path, package: Package) -> Result<PathBuf, BuildError> {
-    let messages = on_suite(&["test", "--no-run"], root, target, package)?;
+    let messages = run_cargo(&["test", "--no-run", "--test", "suite"], root, target, package)?;
     messages.lines().filter_map(suite_binary).next_back().ok_or(BuildError::NoBinary(package.name()))
 }
 
-/// Sees whether the suite and its package compile, without making a binary: a matter of a second where that is one of
-/// up to a minute, as code that others may inline has changed.
-pub(crate) fn check_suite(root: &Path, target: &Path, package: Package) -> Result<(), BuildError> {
-    on_suite(&["check"], root, target, package).map(drop)
+/// Sees whether the package compiles, without making anything: a matter of a second where a build is one of up to a
+/// minute, as code that others may inline has changed. With `suite`, whether that compiles with it.
+pub(crate) fn check(root: &Path, target: &Path, package: Package, suite: bool) -> Result<(), BuildError> {
+    let part: &[&str] = if suite { &["check", "--test", "suite"] } else { &["check", "--lib"] };
+    run_cargo(part, root, target, package).map(drop)
 }
 
-/// Has cargo do something with the suite, and returns its messages.
-fn on_suite(what: &[&str], root: &Path, target: &Path, package: Package) -> Result<String, BuildError> {
+/// Has cargo do something with a package, and returns its messages.
+fn run_cargo(what: &[&str], root: &Path, target: &Path, package: Package) -> Result<String, BuildError> {
     let done = Command::new(cargo())
         .args(what)
-        .args(["--locked", "--message-format=json-render-diagnostics"])
-        .args(["--package", package.name(), "--test", "suite"])
+        .args(["--locked", "--message-format=json-render-diagnostics", "--package", package.name()])
         .current_dir(root)
         .env("CARGO_TARGET_DIR", target)
         // Systems that test changes often switch it off; here it makes most of the difference.

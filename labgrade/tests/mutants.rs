@@ -126,7 +126,8 @@ fn the_matrix_is_measured_kept_and_judged() {
     // A survivor, a mutant that does not compile, one whose patch does not apply, and a variant that is accused.
     put(root, "mutants/4-broken.patch", &mutant("safety", "seed < 4"));
     put(root, "mutants/5-moved.patch", &mutant("safety", "_seed < 4").replace("-    true", "-    false"));
-    put(root, "mutants/correct/odd/variant.patch", &diff("_seed != 2"));
+    let about = "Variant: odd\nWhy it is right: it is not\nDiffers in: seed 2\n\n";
+    put(root, "mutants/correct/odd.patch", &format!("{about}{}", diff("_seed != 2")));
     let (code, out, err) = mutants(root, &["--control", "3"]);
     assert_eq!(code, Some(1), "{err}");
     assert_eq!(out, "killed 1 of 4 safety mutants; accused 1 of 2 correct variants\n", "{err}");
@@ -137,7 +138,7 @@ fn the_matrix_is_measured_kept_and_judged() {
         "{err}"
     );
     assert!(err.contains("BROKEN    5-moved: raft/src/lib.rs: hunk 1 does not apply"), "{err}");
-    assert!(err.contains("ACCUSED   odd: 2 tests, 3 seeds each"), "{err}");
+    assert!(err.contains("ACCUSED   odd: 2A: 1 x 3, 3A: 1 x 3"), "{err}");
     assert!(err.contains("lab::holds_2A with seed 2: it does not hold"), "{err}");
 
     let (code, out, err) = mutants(root, &["--check", "broken", "late"]);

@@ -1,10 +1,11 @@
 //! Builds solutions and runs the suites on them.
 //!
-//! One thread builds, in one scratch copy with one build directory: cargo and the compiler then do little more than
+//! One thread builds, in one scratch copy: cargo and the compiler then do little more than
 //! what a patch changes, some seconds each. The others run what is built. Results are kept one by one, so that a
 //! matrix that was interrupted goes on where it was.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,14 +17,14 @@ use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 
 use super::Args;
-use super::catalogue::{Kind, Mutant, Variant};
+use super::catalogue::{About, Kind, Mutant, Variant};
 use super::matrix::{CorrectRow, Matrix, MutantRow, Tried, VERSION};
 use super::trial::{self, CorrectTrial, MutantTrial, Pursuit, Runnable};
-use crate::builder::{BuildError, build_suite, cargo, check_suite};
+use crate::builder::{self, BuildError, build_suite, cargo};
 use crate::files::write_whole;
 use crate::labs::{Lab, Package};
 use crate::progress::Progress;
-use crate::runner::{Manner, Seeds, Suite};
+use crate::runner::{Manner, Suite};
 use crate::tree::{Scratch, Tree, fingerprint};
 
 /// Tells the harness which rule's oracle to switch off.
@@ -34,6 +35,10 @@ pub(super) struct Work {
     name: String,
     /// The error says why the patch does not apply.
     tree: Result<Tree, String>,
+    /// The labs that are tried. Never empty.
+    labs: Vec<Lab>,
+    /// In what a correct one differs from the solution.
+    differs_in: String,
     /// What is tried if it is wrong; `None` if it is correct.
     mutant: Option<Mutant>,
 }
@@ -41,19 +46,18 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn mutant(mutant: Mutant, solution: &Tree, variants: &[Variant]) -> Work {
         let tree = mutant.tree(solution, variants).map_err(|error| error.to_string());
-        Work { name: mutant.id.clone(), tree, mutant: Some(mutant) }
+        let (name, labs) = (mutant.id.clone(), mutant.header.labs.clone());
+        Work { name, tree, labs, differs_in: String::new(), mutant: Some(mutant) }
     }
 
     pub(super) fn correct(variant: Variant) -> Work {
-        Work { name: variant.name, tree: Ok(variant.tree), mutant: None }
+        let About { differs_in, labs, .. } = variant.about;
+        Work { name: variant.name, tree: Ok(variant.tree), labs, differs_in, mutant: None }
     }
 
     /// The crates whose suites it needs.
     fn packages(&self) -> BTreeSet<Package> {
-        match &self.mutant {
-            Some(mutant) => mutant.header.labs.iter().map(|lab| lab.package()).collect(),
-            None => Lab::all().map(Lab::package).collect(),
-        }
+        self.labs.iter().map(|lab| lab.package()).collect()
     }
 }
 
@@ -85,6 +89,8 @@ pub(super) struct Bench<'a> {
     args: &'a Args,
     root: PathBuf,
     out: PathBuf,
+    /// Cargo's build directory: the workspace's own, so that what comes from elsewhere is not built once more.
+    build: PathBuf,
     solution: Tree,
     compiler: String,
     manner: Manner,
@@ -124,7 +130,9 @@ impl<'a> Bench<'a> {
         let variables = args.without.iter().map(|rule| (WITHOUT.to_owned(), rule.clone())).collect();
         let manner = Manner { limit: Duration::from_secs(args.limit), variables, rules };
         let compiler = said_by(Command::new("rustc").arg("--version"))?;
-        Ok(Bench { args, root, out, solution, compiler, manner, _lock: lock })
+        let build = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| root.join("target").into());
+        let build = std::path::absolute(build)?;
+        Ok(Bench { args, root, out, build, solution, compiler, manner, _lock: lock })
     }
 
     /// The workspace's directory.
@@ -167,8 +175,8 @@ impl<'a> Bench<'a> {
         Ok(wrong == 0)
     }
 
-    /// Tries all works of which nothing is known yet.
-    pub(super) fn try_all(&self, works: &[Work]) -> io::Result<Matrix> {
+    /// Tries all works of which nothing is known yet. `unfit` is for the page.
+    pub(super) fn try_all(&self, works: &[Work], unfit: Vec<String>) -> io::Result<Matrix> {
         let keys: Vec<u64> = works.iter().map(|work| self.key(work)).collect();
         let mut found: Vec<Option<Found>> =
             works.iter().zip(&keys).map(|(work, key)| self.kept(work, *key)).collect();
@@ -200,10 +208,10 @@ impl<'a> Bench<'a> {
             builder.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
         })?;
         drop(progress);
-        self.matrix(works, found)
+        self.matrix(works, found, unfit)
     }
 
-    fn matrix(&self, works: &[Work], found: Vec<Option<Found>>) -> io::Result<Matrix> {
+    fn matrix(&self, works: &[Work], found: Vec<Option<Found>>, unfit: Vec<String>) -> io::Result<Matrix> {
         let mut matrix = Matrix {
             version: VERSION,
             pursuit: self.pursuit(Kind::Safety),
@@ -211,6 +219,7 @@ impl<'a> Bench<'a> {
             without: self.args.without.clone(),
             compiler: self.compiler.clone(),
             mutants: Vec::new(),
+            unfit,
             correct: Vec::new(),
         };
         for (work, found) in works.iter().zip(found) {
@@ -219,7 +228,8 @@ impl<'a> Bench<'a> {
                     matrix.mutants.push(MutantRow::new(mutant, result));
                 }
                 (None, Some(Found::Correct(result))) => {
-                    matrix.correct.push(CorrectRow { name: work.name.clone(), result });
+                    let (name, differs_in) = (work.name.clone(), work.differs_in.clone());
+                    matrix.correct.push(CorrectRow { name, differs_in, result });
                 }
                 _ => return Err(io::Error::other(format!("{} was not tried", work.name))),
             }
@@ -263,8 +273,10 @@ impl<'a> Bench<'a> {
             Err(why) => return Ok(Err(why.clone())),
         };
         scratch.hold(tree)?;
+        // A mutant changes what is inside; a correct variant may have given the suites what they do not expect.
+        let suites = work.mutant.is_none();
         for package in work.packages() {
-            if let Err(error) = check_suite(scratch.directory(), &self.out.join("build"), package) {
+            if let Err(error) = builder::check(scratch.directory(), &self.build, package, suites) {
                 return own_fault(error).map(Err);
             }
         }
@@ -281,7 +293,7 @@ impl<'a> Bench<'a> {
         scratch.hold(tree)?;
         let mut suites = Vec::new();
         for package in work.packages() {
-            let binary = match build_suite(scratch.directory(), &self.out.join("build"), package) {
+            let binary = match build_suite(scratch.directory(), &self.build, package) {
                 Ok(binary) => binary,
                 Err(error) => return own_fault(error).map(Err),
             };
@@ -314,13 +326,12 @@ impl<'a> Bench<'a> {
     fn run(&self, work: &Work, build_s: f64, runnable: &Runnable) -> io::Result<Found> {
         Ok(match &work.mutant {
             Some(mutant) => {
-                let pursuit = self.pursuit(mutant.header.kind);
-                let trial = trial::pursue(runnable, &mutant.header.labs, pursuit)?;
+                let trial = trial::pursue(runnable, &work.labs, self.pursuit_of(mutant))?;
                 Found::Mutant(Tried::Done { build_s, trial })
             }
             None => {
-                let seeds = Seeds { first: self.args.first_seed, count: self.control_seeds() };
-                Found::Correct(Tried::Done { build_s, trial: trial::acquit(runnable, seeds)? })
+                let trial = trial::acquit(runnable, &work.labs, self.args.first_seed, self.control_seeds())?;
+                Found::Correct(Tried::Done { build_s, trial })
             }
         })
     }
@@ -334,9 +345,21 @@ impl<'a> Bench<'a> {
         Pursuit { first_seed, seeds, above, every_test }
     }
 
-    /// How many seeds a correct solution gets.
-    fn control_seeds(&self) -> u32 {
-        if self.args.correct { self.args.seeds.unwrap_or(1000) } else { self.args.control }
+    /// The same for this one. Mutants of a variant ask whether its own lab's suite was made for one solution only.
+    fn pursuit_of(&self, mutant: &Mutant) -> Pursuit {
+        let pursuit = self.pursuit(mutant.header.kind);
+        if mutant.variant.is_some() { Pursuit { above: 0, ..pursuit } } else { pursuit }
+    }
+
+    /// How many seeds a correct solution gets in each lab of a crate.
+    fn control_seeds(&self) -> impl Fn(Package) -> u32 {
+        let Args { correct, seeds, control, kv_seeds, .. } = *self.args;
+        let seeds = if correct { seeds.unwrap_or(1000) } else { control };
+        let kv_seeds = kv_seeds.unwrap_or(seeds.min(5));
+        move |package| match package {
+            Package::Raft => seeds,
+            Package::KvRaft => kv_seeds,
+        }
     }
 
     /// Changes when a result would have to be found out anew.
@@ -345,11 +368,12 @@ impl<'a> Bench<'a> {
         // What no test depends on.
         tree.files.retain(|name, _| !name.starts_with("labgrade/") && !name.ends_with(".md"));
         let how = match &work.mutant {
-            Some(mutant) => format!("{:?} {:?}", self.pursuit(mutant.header.kind), mutant.header.labs),
+            Some(mutant) => format!("{:?}", self.pursuit_of(mutant)),
             None => self.args.first_seed.to_string(),
         };
+        let Args { without, .. } = self.args;
         let how =
-            format!("{VERSION} {how} {:?} {:?} {}", self.manner.limit, self.args.without, self.compiler);
+            format!("{VERSION} {how} {:?} {:?} {without:?} {}", work.labs, self.manner.limit, self.compiler);
         fingerprint([&tree.fingerprint().to_le_bytes()[..], how.as_bytes()])
     }
 
@@ -370,7 +394,10 @@ impl<'a> Bench<'a> {
         // What cannot be read is found out anew.
         let kept: Kept = serde_json::from_slice(&fs::read(self.kept_at(work)).ok()?).ok()?;
         let enough = match &kept.found {
-            Found::Correct(result) => result.trial()?.seeds >= self.control_seeds(),
+            Found::Correct(result) => {
+                let asked = self.control_seeds();
+                result.trial()?.labs.iter().all(|lab| lab.seeds >= asked(lab.lab.package()))
+            }
             Found::Mutant(_) => true,
         };
         (kept.key == key && enough).then_some(kept.found)
@@ -416,7 +443,10 @@ fn broken(work: &Work, why: String) -> Found {
 fn line(work: &Work, found: &Found) -> String {
     match (&work.mutant, found.clone()) {
         (Some(mutant), Found::Mutant(result)) => MutantRow::new(mutant, result).to_string(),
-        (_, Found::Correct(result)) => CorrectRow { name: work.name.clone(), result }.to_string(),
+        (_, Found::Correct(result)) => {
+            let (name, differs_in) = (work.name.clone(), work.differs_in.clone());
+            CorrectRow { name, differs_in, result }.to_string()
+        }
         (None, Found::Mutant(_)) => unreachable!("a correct solution is not tried as a mutant"),
     }
 }

@@ -1,13 +1,13 @@
 //! What lies in `mutants/`: patches with headers, and correct variants of the solution.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use crate::labs::Lab;
+use crate::labs::{Lab, Package};
 use crate::tree::{PatchError, Tree};
 
 /// What kind of bug a mutant has.
@@ -69,7 +69,27 @@ pub(crate) struct Mutant {
 #[derive(Clone, Debug)]
 pub(crate) struct Variant {
     pub(crate) name: String,
+    pub(crate) about: About,
     pub(crate) tree: Tree,
+}
+
+/// What a variant's author says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct About {
+    pub(crate) why_right: String,
+    pub(crate) differs_in: String,
+    /// The labs that it is a solution of.
+    pub(crate) labs: Vec<Lab>,
+    /// Whether the safety mutants of Raft are to be tried on it too.
+    pub(crate) mutants: bool,
+}
+
+impl About {
+    /// The solution itself.
+    pub(crate) fn solution() -> About {
+        let labs = Lab::all().collect();
+        About { why_right: String::new(), differs_in: String::new(), labs, mutants: false }
+    }
 }
 
 /// What is wrong with a file, and where.
@@ -90,11 +110,16 @@ impl fmt::Display for Complaint {
     }
 }
 
-const HEADERS: [&str; 7] = ["Bug", "Rule", "Paper", "Student sees", "Kind", "Labs", "Expect"];
+/// The lines of a header, by their names, with their numbers, counted from one; errors have such a number too.
+struct Lines {
+    values: BTreeMap<&'static str, (usize, String)>,
+    /// The number of the line after the last.
+    end: usize,
+}
 
-impl Header {
-    /// Reads the lines before the diff; the errors name the line, counted from one.
-    pub(crate) fn parse(text: &str) -> Result<Header, (usize, String)> {
+impl Lines {
+    /// `names` are those that there may be.
+    fn read(text: &str, names: &[&'static str]) -> Result<Lines, (usize, String)> {
         let mut values: BTreeMap<&str, (usize, String)> = BTreeMap::new();
         let mut current = None;
         for (number, line) in (1..).zip(text.lines()) {
@@ -108,8 +133,8 @@ impl Header {
                 let (name, value) = line
                     .split_once(':')
                     .ok_or((number, format!("neither `Name: value` nor a diff: {line:?}")))?;
-                let known = HEADERS.iter().find(|known| **known == name).ok_or_else(|| {
-                    (number, format!("{name:?} is no header; the headers are {}", HEADERS.join(", ")))
+                let known = names.iter().find(|known| **known == name).ok_or_else(|| {
+                    (number, format!("{name:?} is no header; the headers are {}", names.join(", ")))
                 })?;
                 if values.insert(known, (number, value.trim().to_owned())).is_some() {
                     return Err((number, format!("a second `{name}:`")));
@@ -117,25 +142,63 @@ impl Header {
                 current = Some(*known);
             }
         }
-        let after = text.lines().count() + 1;
-        let mut take = |name: &str| {
-            let (line, value) =
-                values.remove(name).ok_or((after, format!("the diff begins, but there was no `{name}:`")))?;
-            if value.is_empty() { Err((line, format!("`{name}:` says nothing"))) } else { Ok((line, value)) }
-        };
-        let (kind_line, kind) = take("Kind")?;
+        Ok(Lines { values, end: text.lines().count() + 1 })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    fn take(&mut self, name: &str) -> Result<(usize, String), (usize, String)> {
+        let missing = || (self.end, format!("the header ends, but there was no `{name}:`"));
+        let (line, value) = self.values.remove(name).ok_or_else(missing)?;
+        if value.is_empty() { Err((line, format!("`{name}:` says nothing"))) } else { Ok((line, value)) }
+    }
+
+    fn take_labs(&mut self) -> Result<Vec<Lab>, (usize, String)> {
+        let (line, labs) = self.take("Labs")?;
+        labs.split(',').map(|lab| lab.trim().parse().map_err(|what| (line, what))).collect()
+    }
+}
+
+impl Header {
+    /// Reads the lines before the diff; the errors name the line, counted from one.
+    pub(crate) fn parse(text: &str) -> Result<Header, (usize, String)> {
+        let names = ["Bug", "Rule", "Paper", "Student sees", "Kind", "Labs", "Expect"];
+        let mut lines = Lines::read(text, &names)?;
+        let (kind_line, kind) = lines.take("Kind")?;
         let (kind, argument) = kind_of(&kind).map_err(|what| (kind_line, what))?;
-        let (labs_line, labs) = take("Labs")?;
-        let labs = labs.split(',').map(|lab| lab.trim().parse().map_err(|what| (labs_line, what)));
         Ok(Header {
-            bug: take("Bug")?.1,
-            rule: take("Rule")?.1,
-            paper: take("Paper")?.1,
-            student_sees: take("Student sees")?.1,
             kind,
             argument,
-            labs: labs.collect::<Result<_, _>>()?,
-            expect: if values.contains_key("Expect") { Some(values["Expect"].1.clone()) } else { None },
+            labs: lines.take_labs()?,
+            bug: lines.take("Bug")?.1,
+            rule: lines.take("Rule")?.1,
+            paper: lines.take("Paper")?.1,
+            student_sees: lines.take("Student sees")?.1,
+            expect: if lines.has("Expect") { Some(lines.take("Expect")?.1) } else { None },
+        })
+    }
+}
+
+impl About {
+    /// Reads what is said of the variant `name`.
+    fn parse(name: &str, text: &str) -> Result<About, (usize, String)> {
+        let names = ["Variant", "Why it is right", "Differs in", "Labs", "Mutants"];
+        let mut lines = Lines::read(text, &names)?;
+        let (line, said) = lines.take("Variant")?;
+        if said != name {
+            return Err((line, format!("the file's name says that this is {name}")));
+        }
+        let mutants = if lines.has("Mutants") { Some(lines.take("Mutants")?) } else { None };
+        if let Some((line, other)) = mutants.as_ref().filter(|(_, value)| value != "yes") {
+            return Err((*line, format!("`Mutants:` may say yes, and not {other:?}")));
+        }
+        Ok(About {
+            why_right: lines.take("Why it is right")?.1,
+            differs_in: lines.take("Differs in")?.1,
+            labs: if lines.has("Labs") { lines.take_labs()? } else { Lab::all().collect() },
+            mutants: mutants.is_some(),
         })
     }
 }
@@ -163,9 +226,7 @@ impl Mutant {
         };
         let number = stem.split_once('-').and_then(|(number, _)| number.parse().ok());
         let number = number.ok_or((None, "the name is not NN-short-name.patch, NN a number".to_owned()))?;
-        let is_diff = |line: &str| line.starts_with("diff --git ") || line.starts_with("--- ");
-        let before: usize = text.split_inclusive('\n').take_while(|line| !is_diff(line)).map(str::len).sum();
-        let (header, diff) = text.split_at(before);
+        let (header, diff) = header_and_diff(text);
         if diff.is_empty() {
             return Err((None, "there is no diff in it".to_owned()));
         }
@@ -182,6 +243,12 @@ impl Mutant {
     }
 }
 
+fn header_and_diff(text: &str) -> (&str, &str) {
+    let is_diff = |line: &str| line.starts_with("diff --git ") || line.starts_with("--- ");
+    let before: usize = text.split_inclusive('\n').take_while(|line| !is_diff(line)).map(str::len).sum();
+    text.split_at(before)
+}
+
 /// All mutants and variants, in the order of numbers and names.
 pub(crate) struct Catalogue {
     pub(crate) mutants: Vec<Mutant>,
@@ -189,6 +256,33 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
+    /// Adds Raft's safety mutants for the variants that want them, where the patch fits and there is none made for it.
+    /// Returns those that fit nowhere, with the variant's name.
+    pub(crate) fn spread(&mut self) -> Vec<String> {
+        let on = |mutant: &Mutant, variant: &Variant| format!("{}@{}", mutant.id, variant.name);
+        let known: BTreeSet<String> = self.mutants.iter().map(|mutant| mutant.id.clone()).collect();
+        let (mut fitting, mut others) = (Vec::new(), Vec::new());
+        for variant in self.variants.iter().filter(|variant| variant.about.mutants) {
+            let eligible = |mutant: &&Mutant| {
+                mutant.variant.is_none()
+                    && mutant.header.kind == Kind::Safety
+                    && mutant.header.labs[0].package() == Package::Raft
+                    && !known.contains(&on(mutant, variant))
+            };
+            for mutant in self.mutants.iter().filter(eligible) {
+                let id = on(mutant, variant);
+                if variant.tree.clone().apply(&mutant.diff).is_ok() {
+                    fitting.push(Mutant { id, variant: Some(variant.name.clone()), ..mutant.clone() });
+                } else {
+                    others.push(id);
+                }
+            }
+        }
+        self.mutants.extend(fitting);
+        self.mutants.sort_by(|a, b| (a.number, &a.id).cmp(&(b.number, &b.id)));
+        others
+    }
+
     /// Reads `directory`; `solution` is what variants differ from. The error has a line for each file that is not as it
     /// should be.
     pub(crate) fn read(directory: &Path, solution: &Tree) -> io::Result<Result<Catalogue, Vec<Complaint>>> {
@@ -197,11 +291,9 @@ impl Catalogue {
         let variants_in = directory.join("correct");
         let mut variants = Vec::new();
         for path in if variants_in.is_dir() { entries(&variants_in)? } else { Vec::new() } {
-            if path.is_dir() {
-                match variant_tree(&path, solution)? {
-                    Ok(tree) => variants.push(Variant { name: name_of(&path), tree }),
-                    Err(what) => complain(path, None, what),
-                }
+            match Variant::read(&path, solution)? {
+                Ok(variant) => variants.push(variant),
+                Err((line, what)) => complain(path, line, what),
             }
         }
         let mut mutants = Vec::new();
@@ -225,24 +317,38 @@ impl Catalogue {
     }
 }
 
-fn variant_tree(directory: &Path, solution: &Tree) -> io::Result<Result<Tree, String>> {
-    let theirs = Tree::of_directory(directory)?;
-    let mut tree = solution.clone();
-    let replaced: Vec<&str> = ["raft/src", "kvraft/src"]
-        .into_iter()
-        .filter(|part| theirs.files.keys().any(|name| name.starts_with(&format!("{part}/"))))
-        .collect();
-    let patch = theirs.files.get("variant.patch");
-    if replaced.is_empty() == patch.is_none() {
-        return Ok(Err("a variant has either a variant.patch or a raft/src or kvraft/src of its own".into()));
-    }
-    replaced.iter().for_each(|part| tree.replace(part, &theirs));
-    if let Some(patch) = patch {
-        if let Err(error) = tree.apply(&String::from_utf8_lossy(patch)) {
-            return Ok(Err(format!("variant.patch: {error}")));
+impl Variant {
+    /// Reads `NAME.patch`, a header and what differs from `solution`; or the directory `NAME` with the header in
+    /// `variant.txt` and a `raft/src` or `kvraft/src` in the place of the solution's. The inner error names the line, if it
+    /// is one of the header's.
+    fn read(path: &Path, solution: &Tree) -> io::Result<Result<Variant, (Option<usize>, String)>> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (header, diff, theirs) = if path.is_dir() {
+            (fs::read_to_string(path.join("variant.txt"))?, String::new(), Tree::of_directory(path)?)
+        } else {
+            let text = fs::read_to_string(path)?;
+            let (header, diff) = header_and_diff(&text);
+            (header.to_owned(), diff.to_owned(), Tree::default())
+        };
+        let about = match About::parse(&name, &header) {
+            Ok(about) => about,
+            Err((line, what)) => return Ok(Err((Some(line), what))),
+        };
+        let mut tree = solution.clone();
+        if path.is_dir() {
+            for part in ["raft/src", "kvraft/src"] {
+                if theirs.files.keys().any(|name| name.starts_with(&format!("{part}/"))) {
+                    tree.replace(part, &theirs);
+                }
+            }
+            if tree == *solution {
+                return Ok(Err((None, "there is no raft/src and no kvraft/src of its own".into())));
+            }
+        } else if let Err(error) = tree.apply(&diff) {
+            return Ok(Err((None, error.to_string())));
         }
+        Ok(Ok(Variant { name, about, tree }))
     }
-    Ok(Ok(tree))
 }
 
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
@@ -251,10 +357,6 @@ fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -320,7 +422,7 @@ Labs: 2B, 2C
         );
         assert!(
             complaint("1-a.patch", with("Kind: safety\n", ""))
-                .contains(":8: the diff begins, but there was no")
+                .contains(":8: the header ends, but there was no")
         );
         assert!(
             complaint("1-a.patch", with("5.4.2,\n  figure 8", "")).ends_with(":3: `Paper:` says nothing")
@@ -344,23 +446,47 @@ Labs: 2B, 2C
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
+        let about = |name: &str| format!("Variant: {name}\nWhy it is right: it is\nDiffers in: a,\n  b\n");
         let mut solution = Tree::default();
         for name in ["raft/src/a.rs", "raft/src/b.rs", "raft/tests/t.rs"] {
             solution.files.insert(name.into(), Arc::from(*b"a\n"));
         }
-        put("patched/variant.patch", DIFF);
+        put("patched.patch", &format!("{}Labs: 2A, 2B\n\n{DIFF}", about("patched")));
         put("whole/raft/src/lib.rs", "new\n");
-        put("whole/README.md", "what is different\n");
+        put("whole/variant.txt", &format!("{}Mutants: yes\n", about("whole")));
         let read = Catalogue::read(place.path(), &solution).unwrap().unwrap_or_else(|all| panic!("{all:?}"));
         let [patched, whole] = &read.variants[..] else { panic!("{:?}", read.variants) };
         assert_eq!(*patched.tree.files["raft/src/a.rs"], *b"b\n");
+        assert_eq!((patched.about.labs.len(), patched.about.mutants), (2, false));
         assert_eq!(whole.tree.files.keys().collect::<Vec<_>>(), ["raft/src/lib.rs", "raft/tests/t.rs"]);
+        assert_eq!((whole.about.labs.len(), whole.about.mutants), (Lab::all().count(), true));
+        assert_eq!(whole.about.differs_in, "a, b");
 
-        put("empty/README.md", "nothing\n");
-        put("broken/variant.patch", &DIFF.replace("-a", "-x"));
-        let complaints = Catalogue::read(place.path(), &solution).unwrap().err().expect("two are wrong");
+        let mutant = |id: &str, labs: &str| {
+            put(&format!("../{id}.patch"), &format!("{}{DIFF}", HEADER.replace("2B, 2C", labs)));
+        };
+        mutant("1-a", "2B");
+        mutant("2-b", "3A");
+        mutant("3-c", "2B");
+        put("../3-c@fits.patch", &format!("{HEADER}{}", DIFF.replace("+b", "+c")));
+        put("fits/variant.txt", &format!("{}Mutants: yes\n", about("fits")));
+        put("fits/raft/src/a.rs", "a\n");
+        let mut read =
+            Catalogue::read(place.path(), &solution).unwrap().unwrap_or_else(|all| panic!("{all:?}"));
+        assert_eq!(read.spread(), ["1-a@whole", "3-c@whole"]);
+        let spread: Vec<_> = read.mutants.iter().map(|mutant| mutant.id.as_str()).collect();
+        assert_eq!(spread, ["1-a", "1-a@fits", "2-b", "3-c", "3-c@fits"]);
+        assert!(read.mutants[4].diff.contains("+c"), "the one that was made for it");
+
+        put("broken.patch", &format!("{}\n{}", about("broken"), DIFF.replace("-a", "-x")));
+        put("empty/variant.txt", &about("empty"));
+        put("named.patch", &format!("{}\n{DIFF}", about("other")));
+        put("some.patch", &format!("{}Mutants: some\n\n{DIFF}", about("some")));
+        let complaints = Catalogue::read(place.path(), &solution).unwrap().err().expect("four are wrong");
         let complaints: Vec<_> = complaints.iter().map(ToString::to_string).collect();
-        assert!(complaints[0].contains("broken: variant.patch: raft/src/a.rs: hunk 1 does not apply"));
-        assert!(complaints[1].contains("empty: a variant has either"), "{complaints:?}");
+        assert!(complaints[0].contains("broken.patch: raft/src/a.rs: hunk 1 does not apply"));
+        assert!(complaints[1].contains("empty: there is no raft/src"), "{complaints:?}");
+        assert!(complaints[2].ends_with("named.patch:1: the file's name says that this is named"));
+        assert!(complaints[3].ends_with("some.patch:5: `Mutants:` may say yes, and not \"some\""));
     }
 }

@@ -10,7 +10,7 @@ use super::trial::{CorrectTrial, Kill, MutantTrial, Pursuit, Role};
 use crate::labs::Lab;
 
 /// Of the JSON form. Counts up when a field changes its meaning or goes away; fields may be added without.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Everything that was measured. Its JSON form is `matrix.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,7 +25,19 @@ pub(crate) struct Matrix {
     /// As `rustc --version` says.
     pub(crate) compiler: String,
     pub(crate) mutants: Vec<MutantRow>,
+    /// Mutants that do not fit a correct variant, as `mutant@variant`.
+    pub(crate) unfit: Vec<String>,
     pub(crate) correct: Vec<CorrectRow>,
+}
+
+/// A bug of the catalogue of classic ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Classic {
+    pub(crate) name: String,
+    /// What the original suites make of it.
+    pub(crate) measured: String,
+    /// Why there is no mutant of it; empty if there is one.
+    pub(crate) reason: String,
 }
 
 /// One mutant: what is said of it, and what became of it.
@@ -49,6 +61,8 @@ pub(crate) struct MutantRow {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CorrectRow {
     pub(crate) name: String,
+    /// In what it differs from the solution.
+    pub(crate) differs_in: String,
     pub(crate) result: Tried<CorrectTrial>,
 }
 
@@ -159,8 +173,7 @@ impl fmt::Display for CorrectRow {
             Tried::Broken(why) => write!(f, "BROKEN    {}: {why}", self.name),
             Tried::Done { build_s, trial } => {
                 let word = if trial.accusations.is_empty() { "acquitted" } else { "ACCUSED" };
-                let CorrectTrial { tests, seeds, cpu_s, .. } = trial;
-                write!(f, "{word:9} {}: {tests} tests, {seeds} seeds each, {cpu_s:.1} s CPU", self.name)?;
+                write!(f, "{word:9} {}: {}, {:.1} s CPU", self.name, extent(trial), trial.cpu_s)?;
                 write!(f, " (built in {build_s:.1} s)")?;
                 for it in &trial.accusations {
                     write!(
@@ -216,9 +229,14 @@ impl Matrix {
         self.mutants.iter().filter(move |row| row.kind == kind)
     }
 
-    /// The matrix as a page. `classic` says what the original suites make of a bug, by number; `rules` are those that
+    /// The same without those of correct variants.
+    fn of_solution(&self, kind: Kind) -> impl Iterator<Item = &MutantRow> {
+        self.of(kind).filter(|row| row.variant.is_none())
+    }
+
+    /// The matrix as a page. `classic` are the classic bugs, by number; `rules` are those that
     /// have a page.
-    pub(crate) fn markdown(&self, classic: &BTreeMap<u32, String>, rules: &[String]) -> String {
+    pub(crate) fn markdown(&self, classic: &BTreeMap<u32, Classic>, rules: &[String]) -> String {
         let mut out = String::new();
         self.write_markdown(&mut out, classic, rules).expect("writing to a string");
         out
@@ -227,7 +245,7 @@ impl Matrix {
     fn write_markdown(
         &self,
         out: &mut String,
-        classic: &BTreeMap<u32, String>,
+        classic: &BTreeMap<u32, Classic>,
         rules: &[String],
     ) -> fmt::Result {
         writeln!(out, "# Kill matrix\n")?;
@@ -251,11 +269,13 @@ impl Matrix {
             writeln!(out, "The rule {rule} was switched off.\n")?;
         }
         for kind in Kind::ALL {
-            if self.of(kind).next().is_some() {
+            if self.of_solution(kind).next().is_some() {
                 self.write_kind(out, kind, classic, rules)?;
             }
         }
-        self.write_correct(out)
+        self.write_of_variants(out, rules)?;
+        self.write_correct(out)?;
+        self.write_without_mutant(out, classic)
     }
 
     fn write_figures(&self, out: &mut String) -> fmt::Result {
@@ -287,7 +307,7 @@ impl Matrix {
         &self,
         out: &mut String,
         kind: Kind,
-        classic: &BTreeMap<u32, String>,
+        classic: &BTreeMap<u32, Classic>,
         rules: &[String],
     ) -> fmt::Result {
         let title = match kind {
@@ -309,8 +329,8 @@ impl Matrix {
             )?;
             writeln!(out, "|---|---|---|---|---|---|---|")?;
         }
-        for row in self.of(kind) {
-            let classic = classic.get(&row.number).map_or("", String::as_str);
+        for row in self.of_solution(kind) {
+            let classic = classic.get(&row.number).map_or("", |classic| classic.measured.as_str());
             let (id, bug) = (&row.id, cell(&row.bug));
             if kind == Kind::Equivalent {
                 let objector = objector(row, rules).unwrap_or_else(|| "none".into());
@@ -334,20 +354,66 @@ impl Matrix {
         writeln!(out)
     }
 
+    fn write_of_variants(&self, out: &mut String, rules: &[String]) -> fmt::Result {
+        let rows = || self.mutants.iter().filter(|row| row.variant.is_some());
+        if rows().next().is_none() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "## Mutants of correct variants\n\nThe same bugs in other solutions, tried with the suites that are to kill \
+             them.\n\n| mutant | first objector | seeds | CPU s | other labs |\n|---|---|---|---|---|"
+        )?;
+        for row in rows() {
+            let (id, others) = (&row.id, others(row));
+            match (row.first_kill(), objector(row, rules)) {
+                (Some(kill), Some(objector)) => {
+                    writeln!(out, "| {id} | {objector} | {} | {:.2} | {others} |", kill.seeds, kill.cpu_s)?;
+                }
+                _ => writeln!(out, "| {id} | **none** | - | - | {others} |")?,
+            }
+        }
+        if !self.unfit.is_empty() {
+            let unfit = self.unfit.join(", ");
+            writeln!(out, "\nNot tried, since what the patch changes is not there: {unfit}.")?;
+        }
+        writeln!(out)
+    }
+
+    /// The classic bugs that there is no mutant of; in a run of some mutants only, nothing.
+    fn write_without_mutant(&self, out: &mut String, classic: &BTreeMap<u32, Classic>) -> fmt::Result {
+        let missing = |number: &u32| self.mutants.iter().all(|row| row.number != *number);
+        let mut reasons =
+            classic.iter().filter(|(number, it)| !it.reason.is_empty() && missing(number)).peekable();
+        if reasons.peek().is_none() {
+            return Ok(());
+        }
+        writeln!(out, "\n## Classic bugs without a mutant\n\n| bug | | why |\n|---|---|---|")?;
+        reasons.try_for_each(|(number, it)| {
+            writeln!(out, "| {number} | {} | {} |", cell(&it.name), cell(&it.reason))
+        })
+    }
+
     fn write_correct(&self, out: &mut String) -> fmt::Result {
         if self.correct.is_empty() {
             return Ok(());
         }
         writeln!(
             out,
-            "## Correct variants\n\n| variant | tests | seeds each | CPU s | accusations |\n|---|---|---|---|---|"
+            "## Correct variants\n\n| variant | differs in | tests and seeds each | CPU s | accusations |\n|---|---|---|---|---|"
         )?;
         for row in &self.correct {
             let Some(trial) = row.result.trial() else {
-                writeln!(out, "| {} | - | - | - | `{}` |", row.name, cell(&row.to_string()))?;
+                writeln!(
+                    out,
+                    "| {} | {} | - | - | `{}` |",
+                    row.name,
+                    cell(&row.differs_in),
+                    cell(&row.to_string())
+                )?;
                 continue;
             };
-            let CorrectTrial { tests, seeds, cpu_s, accusations, .. } = trial;
+            let CorrectTrial { cpu_s, accusations, .. } = trial;
             let accusations: Vec<_> = accusations
                 .iter()
                 .map(|it| {
@@ -355,7 +421,8 @@ impl Matrix {
                 })
                 .collect();
             let accusations = if accusations.is_empty() { "none".into() } else { accusations.join("; ") };
-            writeln!(out, "| {} | {tests} | {seeds} | {cpu_s:.0} | {accusations} |", row.name)?;
+            let (differs_in, extent) = (cell(&row.differs_in), extent(trial));
+            writeln!(out, "| {} | {differs_in} | {extent} | {cpu_s:.0} | {accusations} |", row.name)?;
         }
         Ok(())
     }
@@ -370,6 +437,13 @@ fn objector(row: &MutantRow, rules: &[String]) -> Option<String> {
         Some(rule) => format!("{rule} in {test}"),
         None => format!("{test}: {}", cell(&kill.failure.headline)),
     })
+}
+
+/// Which labs' tests were run, over how many seeds.
+fn extent(trial: &CorrectTrial) -> String {
+    let labs = trial.labs.iter().filter(|it| it.tests > 0);
+    let labs = labs.map(|it| format!("{}: {} x {}", it.lab, it.tests, it.seeds));
+    labs.collect::<Vec<_>>().join(", ")
 }
 
 /// After how many seeds the other labs object.
@@ -390,7 +464,7 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial::{Accusation, LabTrial};
+    use super::super::trial::{Accusation, Control, LabTrial};
     use super::*;
     use crate::verdict::Failure;
 
@@ -428,8 +502,11 @@ mod tests {
         let failure = Failure { seed: 9, rule: None, headline: "no".into() };
         let accusations = accused.then(|| Accusation { test: "a_2A".into(), failure });
         let accusations = accusations.into_iter().collect();
-        let trial = CorrectTrial { tests: 30, seeds: 1000, cpu_s: 99.0, accusations, ..Default::default() };
-        CorrectRow { name: name.into(), result: Tried::Done { build_s: 1.0, trial } }
+        let control = |name: &str, seeds| Control { lab: name.parse().unwrap(), tests: 30, seeds };
+        let labs = vec![control("2A", 1000), control("3A", 5)];
+        let trial = CorrectTrial { labs, cpu_s: 99.0, accusations, ..Default::default() };
+        let differs_in = "all".into();
+        CorrectRow { name: name.into(), differs_in, result: Tried::Done { build_s: 1.0, trial } }
     }
 
     fn matrix(mutants: Vec<MutantRow>, correct: Vec<CorrectRow>) -> Matrix {
@@ -441,6 +518,7 @@ mod tests {
             without: None,
             compiler: "rustc 1".into(),
             mutants,
+            unfit: Vec::new(),
             correct,
         }
     }
@@ -481,25 +559,36 @@ mod tests {
 
     #[test]
     fn the_page_has_a_line_for_each() {
-        let it = matrix(
+        let mut it = matrix(
             vec![
                 row("1-a", Kind::Safety, Some(3)),
                 row("2-b", Kind::Safety, None),
                 row("3-c", Kind::Efficiency, Some(20)),
                 row("4-d", Kind::Equivalent, None),
+                MutantRow { variant: Some("odd".into()), ..row("1-a@odd", Kind::Safety, Some(5)) },
             ],
             vec![correct("reference", false), correct("odd", true)],
         );
-        let page = it.markdown(&BTreeMap::from([(2, "never".into())]), &["one-vote".into()]);
+        it.unfit = vec!["2-b@odd".into()];
+        let classic = |measured: &str, reason: &str| Classic {
+            name: "a bug".into(),
+            measured: measured.into(),
+            reason: reason.into(),
+        };
+        let classic = BTreeMap::from([(2, classic("never", "")), (17, classic("not measured", "allowed"))]);
+        let page = it.markdown(&classic, &["one-vote".into()]);
         for line in [
-            "**killed 1 of 2 safety mutants; accused 1 of 2 correct variants**",
+            "**killed 2 of 3 safety mutants; accused 1 of 2 correct variants**",
+            "| 1-a@odd | [one-vote](rules/one-vote.md) in votes_2A | 5 | 0.50 | 2B: - |",
+            "Not tried, since what the patch changes is not there: 2-b@odd.",
+            "| 17 | a bug | allowed |",
             "| 1-a | votes twice | [one-vote](rules/one-vote.md) in votes_2A | 3 | 0.50 | 2B: - | never |",
             "| 2-b | votes twice | **none** | - | - | 2B: - | never |",
             "- `SURVIVED  2-b: 100 seeds of 2A, 7.0 s CPU (built in 1.0 s)`",
             "## Efficiency mutants",
             "| 4-d | votes twice | no one looks | none | never |",
-            "| reference | 30 | 1000 | 99 | none |",
-            "| odd | 30 | 1000 | 99 | a_2A with seed 9: no |",
+            "| reference | all | 2A: 30 x 1000, 3A: 30 x 5 | 99 | none |",
+            "| odd | all | 2A: 30 x 1000, 3A: 30 x 5 | 99 | a_2A with seed 9: no |",
         ] {
             assert!(page.lines().any(|it| it == line), "{line}\n{page}");
         }

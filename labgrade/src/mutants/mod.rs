@@ -13,8 +13,8 @@ use std::{fs, io};
 use crate::files::write_whole;
 use crate::tree::fingerprint;
 use bench::{Bench, Work};
-use catalogue::{Catalogue, Kind, Mutant, Variant};
-use matrix::Matrix;
+use catalogue::{About, Catalogue, Kind, Mutant, Variant};
+use matrix::{Classic, Matrix};
 
 /// Tries the suites on solutions with one known bug each, and on correct ones
 ///
@@ -29,6 +29,7 @@ use matrix::Matrix;
   cargo lab mutants                      the whole matrix
   cargo lab mutants 19 vote --fresh      those with 19 or vote in their names, whatever is known of them
   cargo lab mutants --sample 5           five safety mutants, drawn by a fixed seed
+  cargo lab mutants @lock-step           mutants of a correct variant
   cargo lab mutants --correct            correct solutions, 1000 seeds each: nobody may object
   cargo lab mutants --without commit-rule   who else would have noticed?")]
 pub(crate) struct Args {
@@ -47,9 +48,12 @@ pub(crate) struct Args {
     /// Seeds in labs above those that are to kill the mutant, to see whether they object too
     #[arg(long, value_name = "N", default_value_t = 4)]
     above: u32,
-    /// Seeds for the correct variants in a run that is about mutants
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Seeds for the correct variants in a run that is about mutants; with 0 they are left out
+    #[arg(long, value_name = "N", default_value_t = 10)]
     control: u32,
+    /// The same in the labs 3A and 3B, whose tests cost many times as much [default: as many, but at most 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    kv_seeds: Option<u32>,
     /// Go on after the first objection, until every test has objected or used up its seeds
     #[arg(long)]
     every_test: bool,
@@ -59,7 +63,7 @@ pub(crate) struct Args {
     /// See that every patch applies and compiles, and try nothing
     #[arg(long, conflicts_with_all = ["correct", "sample"])]
     check: bool,
-    /// Only so many of the safety mutants
+    /// Only so many of the solution's safety mutants, and of the correct ones only the solution
     #[arg(long, value_name = "N", conflicts_with = "correct")]
     sample: Option<usize>,
     /// Which sample
@@ -96,8 +100,10 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
         }
     };
     let classic = classic(&bench.root().join("mutants/classic.tsv"))?;
+    let unfit = if args.check { Vec::new() } else { catalogue.spread() };
     let variants = catalogue.variants.clone();
-    let reference = Variant { name: "reference".into(), tree: bench.solution().clone() };
+    let reference =
+        Variant { name: "reference".into(), about: About::solution(), tree: bench.solution().clone() };
     catalogue.variants.insert(0, reference);
     select(&mut catalogue, args);
     let mutants =
@@ -109,7 +115,7 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     if args.check {
         return Ok(ExitCode::from(u8::from(!bench.check(&works)?)));
     }
-    let matrix = bench.try_all(&works)?;
+    let matrix = bench.try_all(&works, unfit)?;
     write(&matrix, &bench, &classic, args)?;
     println!("{}", matrix.summary());
     Ok(ExitCode::from(u8::from(!matrix.is_good())))
@@ -119,9 +125,12 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
 fn select(catalogue: &mut Catalogue, args: &Args) {
     let asked = |name: &str| args.filter.is_empty() || args.filter.iter().any(|part| name.contains(part));
     catalogue.mutants.retain(|mutant| !args.correct && asked(&mutant.id));
-    catalogue.variants.retain(|variant| asked(&variant.name));
+    let wanted = args.correct || args.check || args.control > 0;
+    catalogue.variants.retain(|variant| wanted && asked(&variant.name));
     if let Some(count) = args.sample {
-        catalogue.mutants.retain(|mutant| mutant.header.kind == Kind::Safety);
+        // The solution's own, which build fastest.
+        catalogue.variants.truncate(1);
+        catalogue.mutants.retain(|mutant| mutant.header.kind == Kind::Safety && mutant.variant.is_none());
         let rank = |mutant: &Mutant| fingerprint([&args.sample_seed.to_le_bytes()[..], mutant.id.as_bytes()]);
         catalogue.mutants.sort_by_key(rank);
         catalogue.mutants.truncate(count);
@@ -129,27 +138,37 @@ fn select(catalogue: &mut Catalogue, args: &Args) {
     }
 }
 
-/// What the original suites make of the classic bugs, by number.
-fn classic(path: &Path) -> io::Result<BTreeMap<u32, String>> {
+/// Reads what the original suites make of the classic bugs.
+fn classic(path: &Path) -> io::Result<BTreeMap<u32, Classic>> {
     let text = fs::read_to_string(path)?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with('#'));
     lines
         .map(|(number, line)| {
-            let mut parts = line.split('\t');
-            let entry = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-                (Some(bug), Some(_), Some(measured), None) => {
-                    bug.parse().ok().map(|bug| (bug, measured.to_owned()))
-                }
+            let parts: Vec<&str> = line.split('\t').collect();
+            let entry = match parts[..] {
+                [bug, name, measured] => Some((bug, name, measured, "")),
+                [bug, name, measured, reason] => Some((bug, name, measured, reason)),
                 _ => None,
             };
-            let wrong =
-                || format!("{}:{number}: not a number, a bug and a result with tabs between", path.display());
+            let entry = entry.and_then(|(bug, name, measured, reason)| {
+                let [name, measured, reason] = [name, measured, reason].map(str::to_owned);
+                Some((bug.parse().ok()?, Classic { name, measured, reason }))
+            });
+            let wrong = || {
+                let what = "not a number, a bug, a result and perhaps a reason with tabs between";
+                format!("{}:{number}: {what}", path.display())
+            };
             entry.ok_or_else(|| io::Error::other(wrong()))
         })
         .collect()
 }
 
-fn write(matrix: &Matrix, bench: &Bench<'_>, classic: &BTreeMap<u32, String>, args: &Args) -> io::Result<()> {
+fn write(
+    matrix: &Matrix,
+    bench: &Bench<'_>,
+    classic: &BTreeMap<u32, Classic>,
+    args: &Args,
+) -> io::Result<()> {
     let page = matrix.markdown(classic, bench.rules());
     let at = |extension: &str| bench.out().join(format!("{}.{extension}", bench.label()));
     write_whole(&at("json"), serde_json::to_string_pretty(matrix)?)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::labs::Lab;
+use crate::labs::{Lab, Package};
 use crate::runner::{Manner, Outcome, Seeds, Suite};
 use crate::verdict::{Failure, Verdict};
 
@@ -83,8 +83,7 @@ impl MutantTrial {
 /// What the suites made of a correct solution.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CorrectTrial {
-    pub(crate) tests: usize,
-    pub(crate) seeds: u32,
+    pub(crate) labs: Vec<Control>,
     /// User and system time, in seconds.
     pub(crate) cpu_s: f64,
     pub(crate) accusations: Vec<Accusation>,
@@ -93,6 +92,16 @@ pub(crate) struct CorrectTrial {
     /// What the first test to object printed.
     #[serde(skip)]
     pub(crate) report: Option<String>,
+}
+
+/// How a lab was tried on a correct solution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Control {
+    pub(crate) lab: Lab,
+    /// How many it has.
+    pub(crate) tests: usize,
+    /// That each test was given, unless it objected earlier.
+    pub(crate) seeds: u32,
 }
 
 /// An objection to what is right.
@@ -203,23 +212,33 @@ fn stages(seeds: u32) -> impl Iterator<Item = RangeInclusive<u32>> {
     })
 }
 
-/// Tries all suites that there are, every test over all `seeds`, or up to its first objection.
-pub(crate) fn acquit(on: &impl RunTests, seeds: Seeds) -> io::Result<CorrectTrial> {
-    let mut trial = CorrectTrial { seeds: seeds.count, ..CorrectTrial::default() };
+/// Tries the suites of `labs`, every test from `first_seed` on over as many seeds as `seeds` gives to its crate, or up to
+/// its first objection.
+pub(crate) fn acquit(
+    on: &impl RunTests,
+    labs: &[Lab],
+    first_seed: u64,
+    seeds: impl Fn(Package) -> u32,
+) -> io::Result<CorrectTrial> {
+    let mut trial = CorrectTrial::default();
     let mut cpu = Duration::ZERO;
-    for test in Lab::all().flat_map(|lab| on.tests_of(lab)) {
-        trial.tests += 1;
-        let outcome = on.run_test(test, seeds)?;
-        cpu += outcome.cpu;
-        match outcome.verdict {
-            Verdict::Passed => {}
-            Verdict::Failed(failure) => {
-                if trial.report.is_none() {
-                    trial.report = Some(outcome.output);
+    for &lab in labs {
+        let tests = on.tests_of(lab);
+        let seeds = Seeds { first: first_seed, count: seeds(lab.package()) };
+        trial.labs.push(Control { lab, tests: tests.len(), seeds: seeds.count });
+        for test in tests {
+            let outcome = on.run_test(test, seeds)?;
+            cpu += outcome.cpu;
+            match outcome.verdict {
+                Verdict::Passed => {}
+                Verdict::Failed(failure) => {
+                    if trial.report.is_none() {
+                        trial.report = Some(outcome.output);
+                    }
+                    trial.accusations.push(Accusation { test: test.to_owned(), failure });
                 }
-                trial.accusations.push(Accusation { test: test.to_owned(), failure });
+                Verdict::Unknown(why) => trial.troubles.push(format!("{test}, {seeds}: {why}")),
             }
-            Verdict::Unknown(why) => trial.troubles.push(format!("{test}, {seeds}: {why}")),
         }
     }
     trial.cpu_s = cpu.as_secs_f64();
@@ -319,11 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn accusations_are_found_in_all_labs() {
-        let fake = Fake::new(&[("a_2A", NEVER), ("b_3B", 7), ("silent_2B", 1), ("unit_test", 1)]);
-        let trial = acquit(&fake, Seeds { first: 1, count: 9 }).unwrap();
-        assert_eq!((trial.tests, trial.seeds, trial.cpu_s), (3, 9, 3.0));
-        assert_eq!((trial.accusations[0].test.as_str(), trial.accusations[0].failure.seed), ("b_3B", 7));
+    fn accusations_are_found_in_all_labs_asked_for() {
+        let fake =
+            Fake::new(&[("a_2A", NEVER), ("b_3B", 7), ("silent_2B", 1), ("unit_test", 1), ("c_2C", 1)]);
+        let seeds = |package| if package == Package::Raft { 9 } else { 8 };
+        let trial = acquit(&fake, &labs(&["2A", "2B", "3B"]), 1, seeds).unwrap();
+        let tried: Vec<_> = trial.labs.iter().map(|it| (it.lab.name(), it.tests, it.seeds)).collect();
+        assert_eq!((tried, trial.cpu_s), (vec![("2A", 1, 9), ("2B", 1, 9), ("3B", 1, 8)], 3.0));
+        let accusations: Vec<_> =
+            trial.accusations.iter().map(|it| (it.test.as_str(), it.failure.seed)).collect();
+        assert_eq!(accusations, [("b_3B", 7)]);
         assert_eq!(trial.troubles, ["silent_2B, seeds 1 to 9: it hangs"]);
     }
 }
