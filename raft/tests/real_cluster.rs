@@ -4,11 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use labrpc::{Faults, Notice};
+use labrpc::{Fate, Faults, Notice};
 use raft::State;
 
 use crate::config::{Config, Net, SNAPSHOT_INTERVAL, targeted_test};
 use crate::scene::message::Kind;
+use crate::scene::pattern::{Names, Pattern};
 use crate::scene::stage::Stage;
 
 /// As [`targeted_test`] on a reliable network, named after the test function that its closure stands in.
@@ -328,6 +329,81 @@ fn rpc_budget_2C() {
         cfg.connect(cfg.after(leader, 1));
         cfg.one_retry("third", 5);
     });
+}
+
+/// Two snapshots for one follower arrive at the same moment, while its service takes the first, or has just taken it. It
+/// must get to the end of the later one, and to what follows.
+///
+/// "Reset state machine using snapshot contents" (figure 13) takes a while, and what comes meanwhile must not be taken for
+/// done. Which of many moments it comes in is up to chance, so there are many rounds.
+#[test]
+fn two_snapshots_2D() {
+    snapshot_test(3, |cfg| {
+        let stage = Stage::on(cfg);
+        let snapshots = Pattern::parse(&["snapshot", "*", "->", "A"]).expect("it is a pattern");
+        cfg.one_retry("first", 3);
+        for round in 0..8 {
+            let away = cfg.after(cfg.check_one_leader(), 1 + round % 2);
+            let mut names = Names::default();
+            names.servers.insert("A".into(), away);
+            cfg.disconnect(away);
+            stage.rule(snapshots.clone(), &names, Fate::Hold);
+            for part in 0..2 {
+                for _ in 0..SNAPSHOT_INTERVAL {
+                    cfg.one_retry(cfg.random_command(), 2);
+                }
+                // It hears from its leader, which sends it a snapshot, and sends the next one when no answer comes.
+                if part == 0 {
+                    cfg.connect(away);
+                }
+                cfg.sleep(Duration::from_millis(1500));
+            }
+            stage.calm();
+            stage.release(Some(&snapshots), &names);
+            cfg.one_retry("all", 3);
+        }
+    });
+}
+
+/// What a snapshot covers is forgotten, and its memory freed: "all state prior to that point can be discarded" is what
+/// snapshots are for (section 7).
+///
+/// The record of what was applied grows by each command once; logs that grow would add that three times.
+#[test]
+fn memory_freed_2D() {
+    const COMMAND_BYTES: usize = 64 << 10;
+    const COMMANDS: usize = 200;
+    test(3, |cfg| {
+        let agree_on = |commands: usize| {
+            for _ in 0..commands {
+                let command = format!("{}{}", cfg.random_command(), ".".repeat(COMMAND_BYTES));
+                let index = cfg.one_retry(command, 3);
+                if index % SNAPSHOT_INTERVAL == 0 {
+                    cfg.all().for_each(|server| cfg.raft(server).snapshot(index, b"small".to_vec()));
+                }
+            }
+        };
+        agree_on(50);
+        let Some(before) = resident_bytes() else {
+            return cfg.warn("memory_freed_2D: this system does not tell how much memory a process has");
+        };
+        agree_on(COMMANDS);
+        let grown = resident_bytes().unwrap_or(before).saturating_sub(before);
+        let most = COMMANDS * COMMAND_BYTES * 5 / 2;
+        cfg.check(grown <= most, || {
+            format!(
+                "{grown} bytes of memory were needed for {COMMANDS} commands of {COMMAND_BYTES} bytes, although all \
+                 servers made a snapshot every {SNAPSHOT_INTERVAL} commands: what a snapshot covers is to be discarded (section 7)"
+            )
+        });
+    });
+}
+
+/// How much memory the process has; `None` where the system does not say.
+fn resident_bytes() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(kilobytes.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? << 10)
 }
 
 /// A follower that needs a snapshot gets it once or twice, and not with every message.
