@@ -121,3 +121,28 @@ fn rules_are_read() {
         ["step-down"]
     );
 }
+
+/// What a page says a failure begins with, the harness says.
+#[test]
+fn failures_that_are_explained_are_worded_like_that() {
+    let sources: String = ["labsim/src", "labtest/src"]
+        .into_iter()
+        .flat_map(|dir| files(&root().join(dir), "rs"))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let page = Page::read(&root().join("docs/troubleshooting.md"));
+    let rows = page.rows();
+    assert!(rows.len() > 5, "{rows:?}");
+    // Numbers and what is left out differ from failure to failure.
+    let parts = rows
+        .iter()
+        .flat_map(|row| row[0].trim_matches('`').split("..."))
+        .flat_map(|text| text.split(|c: char| c.is_ascii_digit()));
+    let parts = parts.map(str::trim).filter(|part| part.len() > 1);
+    check(
+        parts
+            .filter(|part| !sources.contains(part))
+            .map(|part| format!("no failure says {part:?}"))
+            .collect(),
+    );
+}
