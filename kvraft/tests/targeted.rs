@@ -123,7 +123,9 @@ fn late_copies_3A() {
         cfg.check(copies > APPENDS, || format!("the network has kept {copies} copies only"));
         cfg.sleep(ELECTION);
         let expected: String = (0..APPENDS).map(|number| appends::text(0, number)).collect();
-        clerk.check("k", &expected);
+        let rule =
+            "Of each client, a request that comes after newer ones must not be executed any more (section 8)";
+        clerk.check_by(rule, "k", &expected);
     });
 }
 
@@ -235,7 +237,9 @@ fn first_read_of_a_leader_3A() {
             cfg.phase(format!("server {leader} has crashed, and the next leader is asked for a value"));
             let expected: String =
                 (0..=round).map(|round| format!("{}and {round};", appends::text(0, round))).collect();
-            reader.check("k", &expected);
+            let rule = "A new leader does not know what is committed before it has committed a command of its own term \
+                        (section 8)";
+            reader.check_by(rule, "k", &expected);
             revive(cfg, leader);
         }
     });
@@ -396,7 +400,10 @@ fn read_while_catching_up_3A() {
             .map(|reader| {
                 let mut clerk = cfg.clerk_at(&[leader]);
                 post.next(Kind::Request, clerk.end(), End::Server(leader), Fate::Hold);
-                cfg.spawn(format!("reader {reader}"), move |_| clerk.check("k", "new"))
+                cfg.spawn(format!("reader {reader}"), move |_| {
+                    let rule = "A read must wait until all that was committed when it began has been executed (section 8)";
+                    clerk.check_by(rule, "k", "new");
+                })
             })
             .collect();
         post.wait("a read of each clerk");

@@ -104,12 +104,22 @@ impl TestClerk {
     #[track_caller]
     pub(crate) fn check(&mut self, key: &str, expected: &str) {
         let value = self.get(key);
-        let (cfg, number) = (&self.cfg, self.desk.number);
-        cfg.check(value == expected, || {
-            format!(
-                "clerk {number} read the wrong value of {key:?}: {}",
-                appends::difference(expected, &value)
-            )
+        self.compare(key, expected, &value, "");
+    }
+
+    /// The same where one rule must have been broken if it has another.
+    #[track_caller]
+    pub(crate) fn check_by(&mut self, rule: &str, key: &str, expected: &str) {
+        let value = self.get(key);
+        self.compare(key, expected, &value, &format!(". {rule}"));
+    }
+
+    #[track_caller]
+    fn compare(&self, key: &str, expected: &str, value: &str, rule: &str) {
+        let number = self.desk.number;
+        self.cfg.check(value == expected, || {
+            let difference = appends::difference(expected, value);
+            format!("clerk {number} read the wrong value of {key:?}: {difference}{rule}")
         });
     }
 }

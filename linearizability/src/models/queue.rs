@@ -5,6 +5,12 @@ use std::collections::VecDeque;
 use crate::model::Model;
 
 /// An unbounded queue of integers, at first empty.
+///
+/// Long histories are hard for the search: the order of two concurrent enqueues shows only when both elements come out,
+/// and until then each order is a state of its own. With queues that stay long a history of three clients and a
+/// thousand operations can exhaust any budget (the verdict is then [`Unknown`](crate::Verdict::Unknown)). Where every
+/// element is different there are polynomial methods (Henzinger, Sezgin and Vafeiadis, *Aspect-Oriented Linearizability
+/// Proofs*, 2013); this crate has none of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Queue;
 
