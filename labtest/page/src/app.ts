@@ -12,12 +12,16 @@ const OPENING = 60;
 /** Earlier evidence than this, in microseconds before the failure, does not widen the opening view. */
 const OPENING_SPAN = 1_500_000;
 
+/** More clients than these have no lanes unless they are asked for. */
+const CLIENTS_FEW = 6;
+
 export class App {
   step = 0;
   axis: Axis;
   view: View;
   filter: Filter = everything();
-  clients: boolean;
+  /** The clients that have lanes. */
+  clients: readonly string[];
   selected: Message | undefined;
   hovered: Message | undefined;
   /** The first index shown of the logs; they follow their ends if it is not given. */
@@ -29,7 +33,7 @@ export class App {
   private readonly watchers: (() => void)[] = [];
 
   constructor(readonly run: Run) {
-    this.clients = run.clients.length <= 6;
+    this.clients = this.fewClients();
     this.flights = new Flights(run, []);
     this.stops = [];
     this.changes = [...new Set(run.servers.flatMap(s => s.bands.map(band => band.step)))].sort((a, b) => a - b);
@@ -48,7 +52,10 @@ export class App {
     const { run } = this, failure = run.failure;
     // All servers are started before one of them sends anything.
     this.step = failure?.moment.step ?? Math.max(0, (run.messages[0]?.sent.step ?? 0) - 1);
-    const t = failure?.moment.t ?? 0;
+    // A history is judged when the run is over; what contradicts itself was long before.
+    const last = failure?.core.at(-1);
+    if (last) this.step = last.to?.step ?? last.from.step;
+    const t = last ? this.t : failure?.moment.t ?? 0;
     const sent = run.messages.map(m => m.sent.t);
     const at = above(sent, t);
     const back = sent[Math.max(0, at - OPENING)] ?? 0;
@@ -100,7 +107,13 @@ export class App {
   scrollLogs(index: number | undefined): void { this.index = index; this.changed(); }
 
   setFilter(change: (filter: Filter) => void): void { change(this.filter); this.refilter(); this.changed(); }
-  showClients(yes: boolean): void { this.clients = yes; this.changed(); }
+  showClients(all: boolean): void { this.clients = all ? this.run.clients : this.fewClients().length < this.run.clients.length ? this.fewClients() : []; this.changed(); }
+  get allClients(): boolean { return this.clients.length === this.run.clients.length; }
+  /** All, if they are few; else those whose operations show the failure. */
+  private fewClients(): readonly string[] {
+    const { clients, failure } = this.run, core = failure?.core.map(op => op.line.client) ?? [];
+    return clients.length <= CLIENTS_FEW ? clients : clients.filter(client => core.includes(client));
+  }
   private refilter(): void {
     this.flights = new Flights(this.run, shown(this.run, this.filter));
     this.stops = stops(this.run, this.filter);

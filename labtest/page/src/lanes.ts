@@ -16,8 +16,8 @@ export interface Lane { party: Party; top: number; height: number }
 export interface Lanes { lanes: Lane[]; height: number; of: Map<Party, Lane> }
 
 /** Spreads the lanes over a height; they keep a least distance, so they may need more. */
-export function lanesOf(run: Run, clients: boolean, height: number): Lanes {
-  const servers = run.servers.length, others = clients ? run.clients.length : 0;
+export function lanesOf(run: Run, clients: readonly string[], height: number): Lanes {
+  const servers = run.servers.length, others = clients.length;
   const below = others * (THIN + 4) + (others > 0 ? 22 : 0);
   const gap = Math.min(Math.max((height - AXIS - below - servers * BAND - 26) / Math.max(servers - 1, 1), 20), 90);
   const lanes: Lane[] = [];
@@ -25,7 +25,7 @@ export function lanesOf(run: Run, clients: boolean, height: number): Lanes {
   for (const server of run.servers) { lanes.push({ party: server.number, top, height: BAND }); top += BAND + gap; }
   if (others > 0) {
     top += 22 - gap + 6;
-    for (const client of run.clients) { lanes.push({ party: client, top, height: THIN }); top += THIN + 4; }
+    for (const client of clients) { lanes.push({ party: client, top, height: THIN }); top += THIN + 4; }
   } else top += 18 - gap;
   return { lanes, height: Math.max(top + 4, AXIS + BAND), of: new Map(lanes.map(lane => [lane.party, lane])) };
 }

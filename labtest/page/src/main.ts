@@ -66,7 +66,7 @@ class Page {
   private paint(): void {
     const started = performance.now(), { app, look } = this;
     // As much room for the lanes as they like, up to half of the page.
-    this.lanes.style.flexBasis = `${Math.min(app.run.servers.length * 56 + (app.clients ? app.run.clients.length * 14 + 24 : 0) + 50, innerHeight * 0.5)}px`;
+    this.lanes.style.flexBasis = `${Math.min(app.run.servers.length * 56 + (app.clients.length > 0 ? app.clients.length * 14 + 24 : 0) + 50, innerHeight * 0.5)}px`;
     const width = this.lanes.clientWidth, height = this.lanes.clientHeight;
     let g = prepare(this.timeline, width, Math.max(height, this.drawn?.lanes.height ?? 0));
     this.drawn = paintTimeline(g, app, look, width, height);

@@ -75,7 +75,7 @@ export interface Run {
   phases: { title: string; moment: Moment }[];
   operations: Map<number, Operation>;
   lines: { line: LogLine; moment: Moment }[];
-  failure?: { line: FailureLine; moment: Moment; evidence: number[] };
+  failure?: { line: FailureLine; moment: Moment; evidence: number[]; core: Operation[] };
   end?: EndLine;
   /** Where each message stands that a step is about: sent, delivered, dropped. */
   about: Map<number, Message[]>;
@@ -129,6 +129,8 @@ class Builder {
     if (run.failure) {
       run.failure.evidence = [...new Set((run.failure.line.evidence ?? [])
         .map(n => run.numbers.indexOf(n)).filter(step => step >= 0))].sort((a, b) => a - b);
+      run.failure.core = coreOf(run.failure.line.text, [...run.operations.values()]);
+      if (run.failure.evidence.length === 0) run.failure.evidence = run.failure.core.map(op => op.from.step);
     }
     return run;
   }
@@ -168,7 +170,7 @@ class Builder {
       case "op": { const op: Operation = { line, from: now }; run.operations.set(line.id, op); this.clients.add(line.client); break; }
       case "op-end": { const op = run.operations.get(line.id); if (op) { op.to = now; op.value = line.value ?? null; } break; }
       case "line": run.lines.push({ line, moment: now }); break;
-      case "failure": run.failure = { line, moment: now, evidence: [] }; break;
+      case "failure": run.failure = { line, moment: now, evidence: [], core: [] }; break;
       case "end": run.end = line; break;
       case "apply": case "apply-snapshot": run.applies = true; break;
       case "accept": case "says": break;
@@ -274,6 +276,21 @@ class Builder {
   private finish(server: Server): void {
     for (const span of [...server.bands, ...server.dead, ...server.still]) span.to = Math.min(span.to, this.run.duration);
   }
+}
+
+/**
+ * The operations that a text lists as contradicting each other, in the order of their calls. The judge of histories has
+ * its own numbers for them, and tells whose they are and when they began: `#708 client 0 ... (from 3.184 s)`.
+ */
+export function coreOf(text: string, operations: readonly Operation[]): Operation[] {
+  const core: Operation[] = [];
+  for (const [, client, began] of text.matchAll(/^ +#\d+ client (\d+) .*\(from (\d+\.\d{3}) s\)$/gm)) {
+    const t = Number(began) * 1_000_000;
+    const op = operations.find(op => op.line.client === `clerk ${client}` && op.from.t >= t && op.from.t < t + 1000)
+      ?? operations.find(op => op.line.client === `clerk ${client}` && Math.abs(op.from.t - t) <= 1000);
+    if (op && !core.includes(op)) core.push(op);
+  }
+  return core.sort((a, b) => a.from.step - b.from.step);
 }
 
 /** What a log tells. */

@@ -57,7 +57,7 @@ test("times stand where they belong, and ticks are round and apart", () => {
 });
 
 test("arrows lead from lane to lane, and those of lost messages do not arrive", () => {
-  const run = runOf(replication()), lanes = lanesOf(run, true, 400);
+  const run = runOf(replication()), lanes = lanesOf(run, [], 400);
   const scale = new Scale(evenly(run.duration), { from: 0, to: run.duration }, 100, 1100);
   for (const message of run.messages) {
     const arrow = arrowOf(run, message, lanes, scale)!, to = lanes.of.get(message.to)!;

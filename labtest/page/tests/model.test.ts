@@ -86,6 +86,24 @@ test("crashes, freezes, partitions, copies and evidence are found", () => {
   assert.deepEqual(leadersAt(run, end).map(l => l.number), [0]);
 });
 
+test("the operations that contradict each other are found in what is said of them", () => {
+  const s = new Script(1);
+  for (const [t, clerk] of [[1_000_200, 0], [1_000_300, 1], [2_500_700, 1], [2_501_900, 1]] as const) {
+    s.t = t;
+    s.line("op", { id: t, client: `clerk ${clerk}`, op: "get", key: "k" });
+  }
+  const text = `what the clerks were told is impossible:
+  #7 client 1    |---|         get "k" -> "a"  (from 2.500 s)
+  #3 client 0        |---|     put "k" ""  (from 1.000 s)
+  #9 client 5        |---|     put "k" ""  (from 1.000 s)
+client 1's get (#7) returned (from 2.501 s)`;
+  s.line("failure", { text }).end(false);
+  const failure = runOf(s).failure!;
+  assert.deepEqual(failure.core.map(op => op.line.id), [1_000_200, 2_500_700]);
+  assert.equal(failure.evidence.length, 2);
+  assert.deepEqual(runOf(votedTwice()).failure!.core, []);
+});
+
 test("nonsense does no harm", () => {
   const s = new Script(3);
   s.line("deliver", { id: 99 }).line("drop", { id: 98, why: "x" }).line("duplicate", { id: 5, of: 97 }).line("op-end", { id: 3, value: null });

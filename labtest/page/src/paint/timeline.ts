@@ -176,7 +176,7 @@ class Picture {
 
   operations(): void {
     const { g, look, scale, width, app } = this;
-    if (!app.clients) return;
+    const core = new Set(app.run.failure?.core);
     for (const op of app.run.operations.values()) {
       const lane = this.lanes.of.get(op.line.client);
       if (!lane) continue;
@@ -184,6 +184,8 @@ class Picture {
       if (b < GUTTER || a > width) continue;
       g.fillStyle = op.line.op === "get" ? look.term(1) : look.term(2);
       g.fillRect(a, lane.top, Math.max(b - a - 1, 1), lane.height);
+      // What contradicts itself is framed.
+      if (core.has(op)) { g.strokeStyle = look.bad; g.lineWidth = 2.5; g.strokeRect(a, lane.top - 1, Math.max(b - a - 1, 3), lane.height + 2); }
       if (!op.to) { g.fillStyle = look.hatch(g, look.ink, "/"); g.fillRect(a, lane.top, b - a, lane.height); }
       this.label(`${op.line.op} ${op.line.key}${op.line.value === undefined ? "" : ` ${op.line.value}`}`, a + 3, lane.top + lane.height / 2 + 0.5, b - a - 6, look.oncolour, SMALL);
     }
@@ -313,7 +315,9 @@ class Picture {
     const x = scale.x(failure.moment.t);
     g.fillStyle = look.bad;
     g.globalAlpha = 0.12;
-    for (const number of failure.line.servers ?? []) {
+    const concerned = (failure.line.servers ?? []).filter(number => number < app.run.servers.length);
+    // What is about all of them is about none.
+    for (const number of concerned.length < app.run.servers.length ? concerned : []) {
       const lane = this.lanes.of.get(number);
       if (lane) g.fillRect(GUTTER, lane.top - 4, this.width, lane.height + 8);
     }
@@ -349,6 +353,8 @@ class Picture {
       const line = app.run.log.lines[i]!;
       const lane = "server" in line && line.server !== undefined ? this.lanes.of.get(line.server) : undefined;
       if (lane) out.push([scale.x(app.run.times[step]!), lane.top + lane.height / 2]);
+      const client = line.kind === "op" ? this.lanes.of.get(line.client) : undefined;
+      if (client) out.push([scale.x(app.run.times[step]!), client.top + client.height / 2]);
     }
     return out;
   }

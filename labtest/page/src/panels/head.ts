@@ -23,7 +23,7 @@ export function head(element: HTMLElement, app: App): void {
       h("span", { class: "soft" }, `(${failure?.line.paper ?? ""}; docs/rules/${rule}.md tells the usual causes)`)),
     failure && failure.evidence.length > 0 && h("div", { id: "evidence" }, "Seen in:", ...failure.evidence.map((step, i) =>
       h("button", { class: "chip", click: () => app.moveTo(step) }, h("b", {}, `${i + 1} `), `${seconds(run.times[step]!)}  ${stepSentence(run, step)}`))),
-    lines.length > 1 && h("details", {}, h("summary", {}, "all that was said about it"), h("pre", {}, lines.slice(1).join("\n"))),
+    lines.length > 1 && h("details", { open: rule === undefined }, h("summary", {}, "all that was said about it"), h("pre", {}, lines.slice(1).join("\n"))),
     ...missing.map(note => h("p", { class: "soft" }, note)),
     head.replay !== "" && h("p", { class: "soft" }, "Again: ", h("code", {}, head.replay)),
   ].filter(part => part instanceof HTMLElement));

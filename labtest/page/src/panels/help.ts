@@ -28,6 +28,7 @@ const PICTURES: [what: string, meaning: string][] = [
   ["ticks under a lane", "log lines, red for warnings and errors; \u270e notes made with log::info!(target: \"note\", ...)"],
   ["hatched axis", "a quiet time, drawn shorter than it is; how long it was stands above"],
   ["red line", "the failure; numbers in red circles are the events that show it, as in the head of the page"],
+  ["lanes of clients", "an operation each: puts and appends in one colour, gets in another, hatched if it never returned; framed in red, those that contradict each other"],
   ["cells", "the logs at the cursor, as far as can be known from outside: what servers said and sent"],
 ];
 

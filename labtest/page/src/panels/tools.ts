@@ -35,7 +35,7 @@ export function tools(element: HTMLElement, app: App, help: () => void, refilter
     h("span", { id: "fates" }, ...FATES.map(fate => toggle(fate, `show messages that were ${fate}`, ...member(f => f.fates, fate)))),
     h("span", { id: "among" }, "between", ...run.servers.map(s => toggle(`S${s.number}`, `only messages of server ${s.number}; with two or more chosen, only those between them`, ...member(f => f.among, s.number))),
       run.clients.length > 0 && toggle("clients", "only messages of clients, with the servers chosen", ...member<number | "clients">(f => f.among, "clients"))),
-    run.clients.length > 0 && h("span", {}, toggle("client lanes", "show a lane for each client", () => app.clients, yes => app.showClients(yes))),
+    run.clients.length > 0 && h("span", {}, toggle("client lanes", "show a lane for each client", () => app.allClients, yes => app.showClients(yes))),
     h("span", {}, button("? keys", "what the keys do (?)", help)),
   ];
   element.replaceChildren(...groups.filter(group => group !== false));
