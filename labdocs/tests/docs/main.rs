@@ -9,8 +9,6 @@ mod links;
 mod names;
 mod replication;
 
-use std::path::PathBuf;
-
 use labdocs::markdown::Page;
 use labdocs::workspace::{files, root};
 
@@ -22,13 +20,6 @@ fn pages() -> Vec<Page> {
         paths.push(root().join(path));
     }
     paths.iter().map(|path| Page::read(path)).collect()
-}
-
-/// The guides: what students read.
-fn guides() -> Vec<Page> {
-    let paths = files(&root().join("docs"), "md").into_iter();
-    let of_staff = |path: &PathBuf| path.starts_with(root().join("docs/staff"));
-    paths.filter(|path| !of_staff(path)).map(|path| Page::read(&path)).collect()
 }
 
 /// Fails with all objections, one a line.
