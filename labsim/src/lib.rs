@@ -76,7 +76,19 @@
 //! wakes, which here are queues of the scheduler. Which of several waiters wakes is drawn.
 //!
 //! **Schedules.** Each seed draws a kind of schedule: uniform choice with more or less frequent preemption, no
-//! preemption, or [PCT](Schedule::Pct) with its bound.
+//! preemption, or [PCT](Schedule::Pct) with its bound. How many seeds it takes on average until a bug of threads
+//! strikes (`cargo test -p labsim --test bugs -- --nocapture`; 400 seeds for the mix, 100 for each other way):
+//!
+//! | bug | switching where threads block only | preempting 1 in 8 | PCT, 2 of 64 | PCT, 3 of 64 | the mix |
+//! |---|---|---|---|---|---|
+//! | lost update between two holds of a lock | not found | 1.9 | 6.7 | 3.0 | 4.1 |
+//! | two locks in two orders | not found | 6.3 | 11 | 7.1 | 6.2 |
+//! | wake-up missed | not found | 11 | 50 | 50 | 25 |
+//! | check, then act, over a channel | not found | 13 | not found | not found | 57 |
+//!
+//! Bugs of protocols, on the other hand, strike as the network draws: three known-wrong variants of a Raft server failed
+//! in as many of 15 to 20 seeds whatever the way, but for one seed of one test. `LABSIM_SCHEDULE=uniform:8:8` or
+//! `pct:3:64` is for such comparisons.
 //!
 //! **Memory.** Addresses decide orders: `parking_lot` queues locks by address, maps may be keyed by pointers. Heap
 //! ([`Alloc`]), stacks and thread-locals of a run lie at fixed addresses. Statics lie where the executable does: the

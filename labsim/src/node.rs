@@ -8,7 +8,8 @@
 //! preempted in the midst of an allocation, looks at the clock, or panics, it goes on to the next such place, and so
 //! it does after a crash when somebody wakes it: it may hold a lock that libraries share between all threads, or be
 //! the one to pass it on. The locks of standard output and standard error no thread holds that a crash stops, except
-//! one that begins to print after the crash and in the midst of that waits for another thread.
+//! one that begins to print after the crash and in the midst of that waits for time to pass, or for the dead. Then nobody
+//! prints any more, and the report of the run, which fails, names that thread.
 
 use std::io;
 use std::thread::{Builder, JoinHandle};

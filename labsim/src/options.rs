@@ -55,13 +55,14 @@ pub enum Schedule {
     PerSeed,
     /// The next thread is drawn uniformly among the runnable ones.
     Uniform {
-        /// A thread is preempted at one allocation in so many on average; 0 for never.
+        /// A thread is preempted at one allocation in so many on average; 0 for never, short of some 100,000 points in a row.
         alloc_one_in: u32,
-        /// A thread is preempted at one synchronising call in so many on average; 0 for never.
+        /// A thread is preempted at one synchronising call in so many on average; 0 for never, as above.
         sync_one_in: u32,
     },
     /// Probabilistic concurrency testing: finds a bug of depth `depth`, in a program of `n` threads and at most
-    /// `steps` scheduling points, with probability at least `1 / (n * steps^(depth - 1))`.
+    /// `steps` scheduling points, with probability at least `1 / (n * steps^(depth - 1))`; if no thread passes some 100,000
+    /// points without giving way, after which it has to, lest others starve.
     Pct {
         /// The number of ordering constraints that make the bug; 1 and more.
         depth: u32,
