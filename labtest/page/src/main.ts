@@ -1,26 +1,26 @@
 // Puts the page together: unpacks the log, makes the model, and lets pictures and panels follow what the reader does.
 import { App } from "./app.ts";
-import { type CellHit, type CellsView, CELL, cellUnder, cellsOf } from "./cells.ts";
+import { type CellsView, CELL, cellUnder, cellsOf } from "./cells.ts";
 import { byId, h, prepare } from "./dom.ts";
 import { hooks } from "./hooks.ts";
 import { keyboard } from "./keyboard.ts";
 import { AXIS, GUTTER, distance } from "./lanes.ts";
 import { unpack } from "./load.ts";
 import { parse } from "./log.ts";
-import { type Message, type Operation, type Run, modelOf } from "./model.ts";
-import { type ServerNow, serverAt } from "./moment.ts";
+import { type Message, modelOf } from "./model.ts";
+import { serverAt } from "./moment.ts";
 import { cellsHeight, paintCells } from "./paint/cells.ts";
 import { OVERVIEW, overviewScale, paintOverview } from "./paint/overview.ts";
 import { theme } from "./paint/theme.ts";
 import { type Drawn, paintTimeline } from "./paint/timeline.ts";
 import { card } from "./panels/card.ts";
+import { cellCard, operationCard, serverCard } from "./panels/cards.ts";
 import { detail } from "./panels/detail.ts";
 import { head } from "./panels/head.ts";
 import { help } from "./panels/help.ts";
 import { List } from "./panels/list.ts";
 import { progress } from "./panels/progress.ts";
 import { tools } from "./panels/tools.ts";
-import { seconds } from "./words.ts";
 
 class Page {
   private readonly timeline = byId<HTMLCanvasElement>("timeline");
@@ -194,29 +194,6 @@ class Page {
     tip.style.top = `${Math.max(4, below + tip.offsetHeight > innerHeight ? Math.min(e.clientY - tip.offsetHeight - 12, innerHeight - tip.offsetHeight - 4) : below)}px`;
   }
   private hideTip(): void { this.tip.style.display = "none"; }
-}
-
-function serverCard(run: Run, server: ServerNow, t: number): HTMLElement {
-  const rows: [string, unknown][] = [["current_term", server.term], ["voted_for", server.voted_for ?? "not known"], ["leader", server.leader ?? "not known"],
-    ["log", server.last < server.first ? `empty${server.first > 1 ? `, snapshot up to ${server.first - 1}` : ""}` : `${server.first} to ${server.last}`],
-    ["commit_index", server.commit], ["last_applied", run.applies ? server.applied : "not known"]];
-  const role = !server.known ? "not started" : !server.alive ? "crashed" : server.frozen ? `${server.role}, frozen` : server.role;
-  return h("div", { class: "card" }, h("h2", {}, `server ${server.number} at ${seconds(t)}: ${role}`),
-    h("table", {}, ...rows.map(([name, value]) => h("tr", {}, h("th", {}, name), h("td", {}, String(value))))),
-    h("div", { class: "fate" }, "as far as can be known from outside"));
-}
-
-function operationCard({ line, from, to, value }: Operation): HTMLElement {
-  const rows: [string, string][] = [["key", line.key], ...(line.value === undefined ? [] : [["value", line.value] as [string, string]]), ...(value == null ? [] : [["returned", value] as [string, string]])];
-  return h("div", { class: "card" }, h("h2", {}, `${line.client}: ${line.op}`),
-    h("table", {}, ...rows.map(([name, text]) => h("tr", {}, h("th", {}, name), h("td", {}, text)))),
-    h("div", { class: "fate" }, to ? `from ${seconds(from.t)} to ${seconds(to.t)}` : `from ${seconds(from.t)}; had not returned at the end`));
-}
-
-function cellCard({ row, cell }: CellHit): HTMLElement {
-  const state = cell.kind === "snapshot" ? "in its snapshot" : `${cell.committed ? "known to be committed" : "not known to be committed"}${cell.applied ? ", applied" : ""}`;
-  return h("div", { class: "card" }, h("h2", {}, `server ${row.server.number}, index ${cell.index}`),
-    h("div", {}, cell.kind === "entry" ? `term ${cell.term}: ${cell.command ?? "command not known"}` : cell.kind === "unknown" ? "an entry, not known which" : ""), h("div", { class: "fate" }, state));
 }
 
 async function start(): Promise<void> {

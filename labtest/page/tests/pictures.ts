@@ -44,7 +44,7 @@ const PICTURES: Picture[] = [
   { name: "replicated", log: "rejoin_2B", at: "#n=29&from=599600&to=602400", height: 985 },
   { name: "conflict", log: "rejoin_2B", at: "#n=227&from=2527000&to=2534500", height: 880 },
   { name: "repaired", log: "rejoin_2B", at: "#n=233&from=2527000&to=2534500", height: 1000, only: "#logs" },
-  { name: "voted-twice", log: "vote-never-saved", height: 700 },
+  { name: "voted-twice", log: "vote-never-saved", height: 670 },
   { name: "figure-8", log: "commit-by-counting", height: 1000, downTo: "#overview" },
   { name: "figure-8-logs", log: "commit-by-counting", height: 1000, only: "#logs" },
   { name: "own-last-index", log: "commit-to-own-last-index", dark: true, height: 900, downTo: "#overview" },
