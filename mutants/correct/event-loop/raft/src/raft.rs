@@ -216,6 +216,8 @@ struct Follower {
     next: u64,
     matched: u64,
     turns: u64,
+    /// The last thing heard of it is that a message was lost: it is sent nothing but heartbeats, with what it lacks.
+    silent: bool,
     snapshot_sent: Option<Instant>,
 }
 
@@ -404,8 +406,13 @@ impl Peer {
     fn lead_if_elected(&mut self) {
         let Role::Candidate { votes } = &self.role else { return };
         if votes.len() > self.peers.len() / 2 {
-            let follower =
-                Follower { next: self.durable.last() + 1, matched: 0, turns: 0, snapshot_sent: None };
+            let follower = Follower {
+                next: self.durable.last() + 1,
+                matched: 0,
+                turns: 0,
+                silent: false,
+                snapshot_sent: None,
+            };
             self.role = Role::Leader { followers: vec![follower; self.peers.len()] };
             self.deadline = Instant::now();
         }
@@ -469,6 +476,7 @@ impl Peer {
         if sent.term != self.durable.term {
             return;
         }
+        follower.silent = false;
         if reply.success {
             follower.matched = follower.matched.max(sent.prev + sent.count);
             follower.next = follower.next.max(follower.matched + 1);
@@ -487,6 +495,7 @@ impl Peer {
         if sent.term == self.durable.term && news && sent.count > 0 {
             follower.next = follower.next.min(sent.prev + 1).max(follower.matched + 1);
             follower.turns += 1;
+            follower.silent = true;
         }
     }
 
@@ -549,6 +558,7 @@ impl Peer {
         let lacking = |peer: &usize| {
             let follower = &followers[*peer];
             follower.next <= self.durable.last()
+                && !follower.silent
                 && (follower.next > self.durable.base || follower.snapshot_sent.is_none())
         };
         let lacking: Vec<usize> = self.others().filter(lacking).collect();
