@@ -5,7 +5,6 @@
 //! matrix that was interrupted goes on where it was.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,7 +88,8 @@ pub(super) struct Bench<'a> {
     args: &'a Args,
     root: PathBuf,
     out: PathBuf,
-    /// Cargo's build directory: the workspace's own, so that what comes from elsewhere is not built once more.
+    /// Cargo's build directory: the workspace's own, so that what comes from elsewhere is not built once more; or, where
+    /// results go elsewhere, one beside them.
     build: PathBuf,
     solution: Tree,
     compiler: String,
@@ -130,8 +130,8 @@ impl<'a> Bench<'a> {
         let variables = args.without.iter().map(|rule| (WITHOUT.to_owned(), rule.clone())).collect();
         let manner = Manner { limit: Duration::from_secs(args.limit), variables, rules };
         let compiler = said_by(Command::new("rustc").arg("--version"))?;
-        let build = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| root.join("target").into());
-        let build = std::path::absolute(build)?;
+        // On one file system with the results: what is built is moved there.
+        let build = if args.out.is_some() { out.join("build") } else { root.join("target") };
         Ok(Bench { args, root, out, build, solution, compiler, manner, _lock: lock })
     }
 

@@ -1,6 +1,6 @@
 //! The kill matrix: what is kept of a whole run, as JSON, and as a page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
@@ -275,6 +275,7 @@ impl Matrix {
         }
         self.write_of_variants(out, rules)?;
         self.write_correct(out)?;
+        self.write_worth(out, rules)?;
         self.write_without_mutant(out, classic)
     }
 
@@ -380,6 +381,55 @@ impl Matrix {
         writeln!(out)
     }
 
+    /// What would be missed without a test or a rule.
+    fn write_worth(&self, out: &mut String, rules: &[String]) -> fmt::Result {
+        // By test and by rule: which mutants they object to in their own labs, and whether nobody else does.
+        let mut tests: BTreeMap<&str, Vec<(&str, bool)>> = BTreeMap::new();
+        let mut by_rule: BTreeMap<&str, Vec<(&str, bool)>> = BTreeMap::new();
+        for row in self.mutants.iter().filter(|row| row.kind != Kind::Equivalent) {
+            let labs = row.result.trial().map_or(&[][..], |trial| &trial.labs);
+            let Some(own) = labs.iter().find(|lab| lab.role == Role::Own) else { continue };
+            let objectors: BTreeSet<&str> = own.kills.iter().map(|kill| short(&kill.test)).collect();
+            let named: BTreeSet<Option<&str>> =
+                own.kills.iter().map(|kill| kill.failure.rule.as_deref()).collect();
+            for test in &objectors {
+                tests.entry(test).or_default().push((&row.id, objectors.len() == 1));
+            }
+            for rule in named.iter().flatten().filter(|rule| rules.iter().any(|known| known == *rule)) {
+                by_rule.entry(rule).or_default().push((&row.id, named.len() == 1));
+            }
+        }
+        if tests.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "\n## What each test and each rule is worth\n\nWithin the seeds that the first objection took, in a mutant's own \
+             lab. Without a test or a rule that objects alone, those mutants would have to be found by other tests with \
+             further seeds, or by other rules; `--without` tells whether they are.\n"
+        )?;
+        for (title, table) in [("test", &tests), ("rule", &by_rule)] {
+            writeln!(out, "| {title} | objects to | alone to |\n|---|---|---|")?;
+            for (name, mutants) in table {
+                let alone: Vec<_> = mutants.iter().filter(|(_, alone)| *alone).map(|(id, _)| *id).collect();
+                writeln!(out, "| {name} | {} | {} |", mutants.len(), alone.join(", "))?;
+            }
+            writeln!(out)?;
+        }
+        let silent: Vec<&str> =
+            rules.iter().map(String::as_str).filter(|it| !by_rule.contains_key(it)).collect();
+        if !silent.is_empty() {
+            writeln!(out, "Rules that objected to none: {}.\n", silent.join(", "))?;
+        }
+        let all = self.correct.iter().filter_map(|row| row.result.trial()).flat_map(|trial| &trial.labs);
+        let all: BTreeSet<&str> = all.flat_map(|lab| &lab.tests).map(|test| short(test)).collect();
+        let silent: Vec<&str> = all.into_iter().filter(|it| !tests.contains_key(it)).collect();
+        if !silent.is_empty() {
+            writeln!(out, "Tests that objected to none: {}.", silent.join(", "))?;
+        }
+        Ok(())
+    }
+
     /// The classic bugs that there is no mutant of; in a run of some mutants only, nothing.
     fn write_without_mutant(&self, out: &mut String, classic: &BTreeMap<u32, Classic>) -> fmt::Result {
         let missing = |number: &u32| self.mutants.iter().all(|row| row.number != *number);
@@ -431,7 +481,7 @@ impl Matrix {
 /// Rule and test that objected first, or what the test said.
 fn objector(row: &MutantRow, rules: &[String]) -> Option<String> {
     let kill = row.first_kill()?;
-    let test = kill.test.rsplit("::").next().unwrap_or(&kill.test);
+    let test = short(&kill.test);
     Some(match &kill.failure.rule {
         Some(rule) if rules.contains(rule) => format!("[{rule}](rules/{rule}.md) in {test}"),
         Some(rule) => format!("{rule} in {test}"),
@@ -441,9 +491,14 @@ fn objector(row: &MutantRow, rules: &[String]) -> Option<String> {
 
 /// Which labs' tests were run, over how many seeds.
 fn extent(trial: &CorrectTrial) -> String {
-    let labs = trial.labs.iter().filter(|it| it.tests > 0);
-    let labs = labs.map(|it| format!("{}: {} x {}", it.lab, it.tests, it.seeds));
+    let labs = trial.labs.iter().filter(|it| !it.tests.is_empty());
+    let labs = labs.map(|it| format!("{}: {} x {}", it.lab, it.tests.len(), it.seeds));
     labs.collect::<Vec<_>>().join(", ")
+}
+
+/// A test's name without its module.
+fn short(test: &str) -> &str {
+    test.rsplit("::").next().unwrap_or(test)
 }
 
 /// After how many seeds the other labs object.
@@ -502,7 +557,8 @@ mod tests {
         let failure = Failure { seed: 9, rule: None, headline: "no".into() };
         let accusations = accused.then(|| Accusation { test: "a_2A".into(), failure });
         let accusations = accusations.into_iter().collect();
-        let control = |name: &str, seeds| Control { lab: name.parse().unwrap(), tests: 30, seeds };
+        let tests: Vec<String> = ["a", "votes"].map(|test| format!("lab::{test}_2A")).to_vec();
+        let control = |name: &str, seeds| Control { lab: name.parse().unwrap(), tests: tests.clone(), seeds };
         let labs = vec![control("2A", 1000), control("3A", 5)];
         let trial = CorrectTrial { labs, cpu_s: 99.0, accusations, ..Default::default() };
         let differs_in = "all".into();
@@ -576,19 +632,23 @@ mod tests {
             reason: reason.into(),
         };
         let classic = BTreeMap::from([(2, classic("never", "")), (17, classic("not measured", "allowed"))]);
-        let page = it.markdown(&classic, &["one-vote".into()]);
+        let page = it.markdown(&classic, &["one-vote".into(), "two-votes".into()]);
         for line in [
             "**killed 2 of 3 safety mutants; accused 1 of 2 correct variants**",
             "| 1-a@odd | [one-vote](rules/one-vote.md) in votes_2A | 5 | 0.50 | 2B: - |",
             "Not tried, since what the patch changes is not there: 2-b@odd.",
             "| 17 | a bug | allowed |",
+            "| votes_2A | 3 | 1-a, 3-c, 1-a@odd |",
+            "| one-vote | 3 | 1-a, 3-c, 1-a@odd |",
+            "Rules that objected to none: two-votes.",
+            "Tests that objected to none: a_2A.",
             "| 1-a | votes twice | [one-vote](rules/one-vote.md) in votes_2A | 3 | 0.50 | 2B: - | never |",
             "| 2-b | votes twice | **none** | - | - | 2B: - | never |",
             "- `SURVIVED  2-b: 100 seeds of 2A, 7.0 s CPU (built in 1.0 s)`",
             "## Efficiency mutants",
             "| 4-d | votes twice | no one looks | none | never |",
-            "| reference | all | 2A: 30 x 1000, 3A: 30 x 5 | 99 | none |",
-            "| odd | all | 2A: 30 x 1000, 3A: 30 x 5 | 99 | a_2A with seed 9: no |",
+            "| reference | all | 2A: 2 x 1000, 3A: 2 x 5 | 99 | none |",
+            "| odd | all | 2A: 2 x 1000, 3A: 2 x 5 | 99 | a_2A with seed 9: no |",
         ] {
             assert!(page.lines().any(|it| it == line), "{line}\n{page}");
         }

@@ -98,8 +98,7 @@ pub(crate) struct CorrectTrial {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Control {
     pub(crate) lab: Lab,
-    /// How many it has.
-    pub(crate) tests: usize,
+    pub(crate) tests: Vec<String>,
     /// That each test was given, unless it objected earlier.
     pub(crate) seeds: u32,
 }
@@ -225,7 +224,8 @@ pub(crate) fn acquit(
     for &lab in labs {
         let tests = on.tests_of(lab);
         let seeds = Seeds { first: first_seed, count: seeds(lab.package()) };
-        trial.labs.push(Control { lab, tests: tests.len(), seeds: seeds.count });
+        let names = tests.iter().map(|test| (*test).to_owned()).collect();
+        trial.labs.push(Control { lab, tests: names, seeds: seeds.count });
         for test in tests {
             let outcome = on.run_test(test, seeds)?;
             cpu += outcome.cpu;
@@ -343,7 +343,7 @@ mod tests {
             Fake::new(&[("a_2A", NEVER), ("b_3B", 7), ("silent_2B", 1), ("unit_test", 1), ("c_2C", 1)]);
         let seeds = |package| if package == Package::Raft { 9 } else { 8 };
         let trial = acquit(&fake, &labs(&["2A", "2B", "3B"]), 1, seeds).unwrap();
-        let tried: Vec<_> = trial.labs.iter().map(|it| (it.lab.name(), it.tests, it.seeds)).collect();
+        let tried: Vec<_> = trial.labs.iter().map(|it| (it.lab.name(), it.tests.len(), it.seeds)).collect();
         assert_eq!((tried, trial.cpu_s), (vec![("2A", 1, 9), ("2B", 1, 9), ("3B", 1, 8)], 3.0));
         let accusations: Vec<_> =
             trial.accusations.iter().map(|it| (it.test.as_str(), it.failure.seed)).collect();
