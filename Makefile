@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page check_docs starter check check_starter fix bench bench_labs
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page check_docs starter check check_starter check_attacks fix bench bench_labs
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -38,6 +38,9 @@ check_docs: ## the commands of README and guides work in a fresh clone: some min
 
 screenshots: ## CHROMIUM=program: the pictures of the documentation
 	cd labtest/page && npm ci --silent --prefer-offline && node build.mjs --tests && node build/pictures.mjs ../../docs/images
+
+check_attacks: ## hostile submissions, each of which must get the right verdict: some minutes
+	$(CARGO) test -p labgrade --test attacks -- --test-threads=1 --nocapture
 
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution
 	@handout/make_starter "$(DIR)"

@@ -55,7 +55,7 @@ fn run_cargo(what: &[&str], root: &Path, target: &Path, package: Package) -> Res
 }
 
 /// The binary, if cargo's message is about the suite.
-fn suite_binary(message: &str) -> Option<PathBuf> {
+pub(crate) fn suite_binary(message: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let of_suite = message["reason"] == "compiler-artifact" && message["target"]["name"] == "suite";
     of_suite.then(|| message["executable"].as_str().map(PathBuf::from))?

@@ -1,0 +1,356 @@
+//! One grading, from a submission to results.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::build::{BuildError, Builder, Suite};
+use super::course::{self, Course};
+use super::formats::{self, Format};
+use super::jail::{self, Jail, Strength};
+use super::policy::{Policy, last_part};
+use super::results::{Results, State, Status, TestResult};
+use super::score::{self, Batch};
+use super::{judge, source, submission};
+use crate::labs::{Lab, Package};
+use crate::progress::Progress;
+use crate::tree::{Scratch, Tree};
+
+/// Beyond its limit, what a run may take to be ended by the suite's own process.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Of a test that cannot be built.
+const NOT_COMPILED: &str = "the code does not compile";
+
+/// Grades submissions, one after the other, in one working directory.
+pub(crate) struct Session {
+    policy: Policy,
+    course: Course,
+    builder: Builder,
+    strength: Strength,
+    /// Why it is not the best.
+    weakness: Option<String>,
+    scratch: Scratch,
+    /// With their packages, in order; hidden ones with true.
+    tests: Vec<(String, Lab, bool)>,
+    /// Nobody else works in the directory as long as it is held.
+    _lock: File,
+}
+
+impl Session {
+    /// Builds the suites with what students start from: that shows that the grader works, tells which tests there are, and leaves
+    /// little to build for each submission. Blocks for minutes the first time. Every error is the grader's own.
+    pub(crate) fn open(policy: Policy, course: &Path, work: &Path, weak: bool) -> io::Result<Session> {
+        let course = Course::open(course)?;
+        fs::create_dir_all(work)?;
+        let lock = File::create(work.join("lock"))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| io::Error::other(format!("another grader works in {}", work.display())))?;
+        let work = work.canonicalize()?;
+        let (strength, weakness) = Strength::find(weak)?;
+        let limit = Duration::from_secs(policy.limits.build_s);
+        // What is built here for the first time is everything.
+        let patient = Builder::new(&course.root, &work, strength, limit.max(Duration::from_secs(1800)))?;
+        let scratch = Scratch::open(&patient.course())?;
+        let builder = Builder::new(&course.root, &work, strength, limit)?;
+        let mut session =
+            Session { policy, course, builder, strength, weakness, scratch, tests: Vec::new(), _lock: lock };
+        let starter = session.course.starter();
+        let rooms = if starter.files.is_empty() { session.course.solution() } else { starter };
+        session.tests = session.prepare(&patient, &rooms)?;
+        session
+            .policy
+            .check_tests(session.tests.iter().map(|(test, ..)| test.as_str()))
+            .map_err(io::Error::other)?;
+        Ok(session)
+    }
+
+    /// Builds what is graded around `rooms`, and lists its tests.
+    fn prepare(&mut self, builder: &Builder, rooms: &Tree) -> io::Result<Vec<(String, Lab, bool)>> {
+        let failed =
+            |error: BuildError| io::Error::other(format!("the course's own suites do not build:\n{error}"));
+        let mut tests: Vec<(String, Lab, bool)> = Vec::new();
+        for hidden in [false, true] {
+            let Some(tree) = self.tree(rooms, hidden)? else { continue };
+            self.scratch.hold(&tree)?;
+            for package in self.packages() {
+                let suite = builder.build(package, "prepared", false).map_err(failed)?;
+                for test in self.list(&suite)? {
+                    let lab = self.policy.labs.iter().find(|lab| lab.package() == package && lab.has(&test));
+                    let known = tests.iter().any(|(known, ..)| *known == test);
+                    if let (Some(lab), false) = (lab, known) {
+                        tests.push((test, *lab, hidden));
+                    }
+                }
+            }
+        }
+        tests.sort_by_key(|(_, lab, hidden)| (*lab, *hidden));
+        Ok(tests)
+    }
+
+    /// The workspace with `rooms`; with hidden tests, if there are any.
+    fn tree(&self, rooms: &Tree, hidden: bool) -> io::Result<Option<Tree>> {
+        let mut tree = self.course.with(rooms);
+        if !hidden {
+            return Ok(Some(tree));
+        }
+        let Some(directory) = &self.policy.hidden else { return Ok(None) };
+        let overlay = Tree::of_directory(directory)?;
+        let allowed = ["raft/tests/", "kvraft/tests/"];
+        if let Some(other) =
+            overlay.files.keys().find(|name| !allowed.iter().any(|room| name.starts_with(room)))
+        {
+            return Err(io::Error::other(format!(
+                "hidden tests lie in {}; {other} does not",
+                allowed.join(" and ")
+            )));
+        }
+        tree.files.extend(overlay.files);
+        Ok(Some(tree))
+    }
+
+    /// The packages of the graded labs.
+    fn packages(&self) -> Vec<Package> {
+        let mut packages: Vec<_> = self.policy.labs.iter().map(|lab| lab.package()).collect();
+        packages.sort();
+        packages.dedup();
+        packages
+    }
+
+    /// Grades a submission, and writes the results after every step. Returns them.
+    pub(crate) fn grade(&mut self, from: &Path, formats: &[Format], out: &Path) -> io::Result<Results> {
+        let begun = Instant::now();
+        let mut results = self.waiting(from);
+        formats::write(&results, formats, out)?;
+        match self.take(from) {
+            Ok((rooms, notes)) => {
+                results.notes.extend(notes);
+                self.run_all(&rooms, &mut results, |results| {
+                    results.seconds = begun.elapsed().as_secs_f64();
+                    formats::write(results, formats, out)
+                })?;
+            }
+            Err(why) => {
+                results.state = State::Refused(why.clone());
+                for test in &mut results.tests {
+                    fail(test, "the submission was not graded");
+                }
+            }
+        }
+        results.seconds = begun.elapsed().as_secs_f64();
+        formats::write(&results, formats, out)?;
+        Ok(results)
+    }
+
+    fn waiting(&self, from: &Path) -> Results {
+        let name = from.file_name().unwrap_or(from.as_os_str()).to_string_lossy();
+        let mut results = Results::unfinished(&self.policy.assignment, &name);
+        results.jail = Some(self.strength);
+        results.staff_notes.extend(self.weakness.as_ref().map(|why| {
+            format!("without namespaces ({why}), files, network and processes were held back by user and limits only")
+        }));
+        results.tests = self
+            .tests
+            .iter()
+            .map(|(name, lab, hidden)| {
+                let visibility = self.policy.visibility_of(name, *hidden);
+                let wanted = self.policy.seeds_of(name).len() as u32;
+                TestResult::waiting(name, *lab, visibility, self.policy.points_of(name), wanted)
+            })
+            .collect();
+        results
+    }
+
+    /// What is to be built, and what the student is to be told. The error is for the student too.
+    fn take(&self, from: &Path) -> Result<(Tree, Vec<String>), String> {
+        let taken = submission::take(from, self.course.files()).map_err(|refusal| refusal.to_string())?;
+        let findings = source::check(&taken.files);
+        if !findings.is_empty() {
+            let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
+            return Err(format!("It holds what a submission may not hold:\n{}", lines.join("\n")));
+        }
+        let ignored = taken.ignored.iter().map(|name| {
+            format!("{name} was ignored: only the Rust files in raft/src and kvraft/src are yours, the rest is the course's")
+        });
+        Ok((taken.files, ignored.collect()))
+    }
+
+    fn run_all(
+        &mut self,
+        rooms: &Tree,
+        results: &mut Results,
+        write: impl Fn(&mut Results) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let progress = Progress::new(results.tests.len());
+        let mut built = 0;
+        let mut not_compiled = Vec::new();
+        for hidden in [false, true] {
+            let of_this = |test: &TestResult, tests: &[(String, Lab, bool)]| {
+                tests.iter().any(|(name, _, is_hidden)| *name == test.name && *is_hidden == hidden)
+            };
+            let Some(tree) = self.tree(rooms, hidden)? else { continue };
+            self.scratch.hold(&tree)?;
+            for package in self.packages() {
+                let tests = self.tests.clone();
+                let mut mine: Vec<&mut TestResult> = results
+                    .tests
+                    .iter_mut()
+                    .filter(|test| test.lab.package() == package && of_this(test, &tests))
+                    .collect();
+                if mine.is_empty() {
+                    continue;
+                }
+                if !course::has_room(rooms, package) {
+                    let why = format!("{}/src/lib.rs was not handed in", package.name());
+                    mine.iter_mut().for_each(|test| fail(test, &why));
+                    continue;
+                }
+                if not_compiled.contains(&package) {
+                    mine.iter_mut().for_each(|test| fail(test, NOT_COMPILED));
+                    continue;
+                }
+                progress.doing(&format!("building {}", package.name()));
+                let name = if hidden { "hidden" } else { "graded" };
+                // The student's code was compiled before hidden tests came near it. If it is only with them that it does not
+                // compile, the tests ask for what was never promised.
+                let suite = match self.builder.build(package, name, !hidden) {
+                    Ok(suite) => suite,
+                    Err(BuildError::Code(messages)) => {
+                        not_compiled.push(package);
+                        mine.iter_mut().for_each(|test| fail(test, NOT_COMPILED));
+                        results
+                            .notes
+                            .push(format!("The code of {} does not compile:\n{messages}", package.name()));
+                        continue;
+                    }
+                    Err(BuildError::Grader(messages)) => {
+                        mine.iter_mut().for_each(|test| {
+                            test.status = Status::NotJudged;
+                            test.headline = "the grader could not build it".into();
+                        });
+                        results
+                            .staff_notes
+                            .push(format!("{} could not be built:\n{messages}", package.name()));
+                        continue;
+                    }
+                };
+                built += 1;
+                for place in 0..results.tests.len() {
+                    let test = &mut results.tests[place];
+                    if test.lab.package() != package || !of_this(test, &tests) {
+                        continue;
+                    }
+                    progress.doing(last_part(&test.name));
+                    let seeds = self.policy.seeds_of(&test.name);
+                    let published = self.policy.seeds.published.count as usize;
+                    let name = test.name.clone();
+                    score::judge(test, &seeds, published, |seeds| self.run(&suite, &name, seeds))?;
+                    progress.done(&format!("{:<32} {}", test.short_name(), test.line()));
+                    write(results)?;
+                }
+            }
+        }
+        let not_judged = results.tests.iter().any(|test| test.status == Status::NotJudged);
+        results.state = if not_judged {
+            State::Incomplete
+        } else if built == 0 {
+            let why = results.notes.drain(..).collect::<Vec<_>>().join("\n");
+            State::Refused(why)
+        } else {
+            State::Graded
+        };
+        Ok(())
+    }
+
+    /// The tests of a suite, as it says itself: that is not yet a student's.
+    fn list(&self, suite: &Suite) -> io::Result<Vec<String>> {
+        let mut jail = self.jail(suite);
+        jail.command.extend(["--list", "--format", "terse"].map(str::to_owned));
+        let ended = jail.run(self.strength, Stdio::null(), Duration::from_secs(60))?;
+        let tests: Vec<String> =
+            ended.stdout.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
+        if !ended.success || tests.is_empty() {
+            return Err(io::Error::other(format!(
+                "{} lists no tests: {}",
+                suite.binary.display(),
+                ended.stderr
+            )));
+        }
+        Ok(tests)
+    }
+
+    /// Runs a test over seeds.
+    fn run(&self, suite: &Suite, test: &str, seeds: &[u64]) -> io::Result<Batch> {
+        if !suite.is_intact() {
+            return Err(io::Error::other(format!("{} is not what was built", suite.binary.display())));
+        }
+        let limits = self.policy.limits;
+        let mut jail = self.jail(suite);
+        jail.command.extend(["--exact", test, "--nocapture", "--test-threads=2"].map(str::to_owned));
+        let package = suite.package.name();
+        jail.environment = [
+            ("LABSIM_JUDGE", "1".to_owned()),
+            ("LAB_TIMEOUT", limits.run_s.to_string()),
+            ("LAB_MEMORY", limits.memory_mib.to_string()),
+            ("LAB_TIMELINE", "never".to_owned()),
+            // Taking one for each failure takes its time, and changes no verdict.
+            ("RUST_BACKTRACE", "0".to_owned()),
+            ("CARGO_PKG_NAME", package.to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        jail.limits.cpu_s = limits.test_s.saturating_mul(2);
+        jail.limits.processes = limits.processes;
+        let nonce = judge::nonce()?;
+        let (mut ours, theirs) = UnixStream::pair()?;
+        let running = jail.start(self.strength, Stdio::from(OwnedFd::from(theirs)))?;
+        // Whoever does not read it says nothing either, and that is told below.
+        let _ = judge::order(&mut ours, nonce, seeds);
+        thread::scope(|scope| {
+            let hearing = scope.spawn(|| judge::hear(&mut ours, nonce, seeds));
+            let ended = running.wait(Duration::from_secs(limits.test_s) + GRACE);
+            let told = hearing.join().map_err(|_| io::Error::other("hearing a suite failed"))?;
+            let ended = ended?;
+            let broken = told.broken.map(|broken| match ended.late {
+                true => format!("the runs of this test took more than {} s together", limits.test_s),
+                false => {
+                    let last =
+                        ended.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+                    format!("the test's own process is not to be understood: {broken}. {last}")
+                }
+            });
+            Ok(Batch { runs: told.runs, broken, cpu: ended.cpu })
+        })
+    }
+
+    fn jail(&self, suite: &Suite) -> Jail {
+        let binary = suite.binary.to_string_lossy();
+        let mut jail = Jail::of(&[&*binary], Path::new("/tmp"));
+        jail.readable = jail::system_libraries();
+        jail.readable.push(suite.binary.clone());
+        jail
+    }
+
+    /// The course's own solution, as a directory that can be graded.
+    pub(crate) fn write_solution(&self, to: &Path) -> io::Result<()> {
+        for (name, text) in self.course.solution().files {
+            let path: PathBuf = to.join(name);
+            fs::create_dir_all(path.parent().unwrap_or(to))?;
+            File::create(path)?.write_all(&text)?;
+        }
+        Ok(())
+    }
+}
+
+fn fail(test: &mut TestResult, why: &str) {
+    test.status = Status::Failed;
+    test.known = 0;
+    test.headline = why.to_owned();
+}

@@ -1,0 +1,247 @@
+//! `labgrade grade` as the staff runs it, on a workspace of two tiny crates whose suites answer a grader as the labs' suites do.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// What a suite says, without the labs' runtime: the code under test decides what becomes of a seed.
+const SUITE: &str = r#"
+use std::io::{Read, Write};
+use std::os::fd::AsFd as _;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|it| it == "--list") {
+        TESTS.iter().for_each(|test| println!("{test}: test"));
+        return;
+    }
+    let mut channel = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut nonce = [0; 16];
+    channel.read_exact(&mut nonce).unwrap();
+    let mut number = || {
+        let mut bytes = [0; 8];
+        channel.read_exact(&mut bytes).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+    let count = number();
+    let seeds: Vec<u64> = (0..count).map(|_| number()).collect();
+    for seed in &seeds {
+        let (became, text) = PACKAGE::behave(*seed);
+        say(&mut channel, nonce, [became, *seed, 7, text.len() as u64, 0], text);
+    }
+    say(&mut channel, nonce, [4, count, 0, 0, 0], "");
+}
+
+fn say(to: &mut std::fs::File, nonce: [u8; 16], numbers: [u64; 5], text: &str) {
+    let mut message = nonce.to_vec();
+    numbers.iter().for_each(|number| message.extend(number.to_le_bytes()));
+    message.extend(text.as_bytes());
+    to.write_all(&message).unwrap();
+}
+"#;
+
+const GOOD: &str = "pub fn behave(_seed: u64) -> (u64, &'static str) { (0, \"\") }\n";
+
+fn put(root: &Path, name: &str, text: &str) {
+    let path = root.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn suite(package: &str, tests: &str) -> String {
+    SUITE.replace("TESTS", tests).replace("PACKAGE", package)
+}
+
+/// A course: its root is `course`, a policy lies beside it.
+fn course(place: &Path) {
+    let root = &place.join("course");
+    let manifest = "[workspace]\nresolver = \"3\"\nmembers = [\"raft\", \"kvraft\"]\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n";
+    put(root, "Cargo.toml", manifest);
+    let package = |name: &str| format!("\n[[package]]\nname = \"{name}\"\nversion = \"0.1.0\"\n");
+    put(root, "Cargo.lock", &format!("version = 4\n{}{}", package("kvraft"), package("raft")));
+    for (name, tests) in [("raft", "[\"lab::a_2A\", \"lab::b_2B\"]"), ("kvraft", "[\"lab::c_3A\"]")] {
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+             [lints]\nworkspace = true\n[[test]]\nname = \"suite\"\npath = \"tests/suite.rs\"\nharness = false\n"
+        );
+        put(root, &format!("{name}/Cargo.toml"), &manifest);
+        put(root, &format!("{name}/src/lib.rs"), GOOD);
+        put(root, &format!("{name}/tests/suite.rs"), &suite(name, tests));
+    }
+    let policy = "secret = \"sixteen bytes or more\"\nlabs = [\"2A\", \"2B\", \"3A\"]\nhidden = \"hidden\"\n\
+                  [seeds]\npublished = { first = 1, count = 4 }\nderived = 2\n[test.b_2B]\npoints = 2.0\n";
+    put(place, "policy.toml", policy);
+    put(
+        place,
+        "hidden/raft/tests/suite.rs",
+        &suite("raft", "[\"lab::a_2A\", \"lab::b_2B\", \"extra::h_2B\"]"),
+    );
+}
+
+fn labgrade(place: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_labgrade"));
+    command.args(arguments).args(["--course", "course", "--work", "work"]).current_dir(place);
+    command.output().unwrap()
+}
+
+/// The whole JSON of a grading, and the exit code.
+fn grade(place: &Path, submission: &str) -> (Value, Option<i32>) {
+    let output = labgrade(
+        place,
+        &[
+            "grade",
+            "--policy",
+            "policy.toml",
+            "--submission",
+            submission,
+            "--out",
+            "out",
+            "--format",
+            "json,gradescope,junit",
+        ],
+    );
+    let text = fs::read_to_string(place.join("out/grade.json")).unwrap();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    (value, output.status.code())
+}
+
+fn test<'a>(results: &'a Value, name: &str) -> &'a Value {
+    results["tests"].as_array().unwrap().iter().find(|test| test["name"] == name).unwrap()
+}
+
+/// One test for all of this: what it builds is shared.
+#[test]
+fn a_submission_becomes_a_score() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    course(place);
+
+    // All is well: full marks, and what is not the student's is ignored and named.
+    put(place, "good/raft/src/lib.rs", GOOD);
+    put(place, "good/kvraft/src/lib.rs", GOOD);
+    put(place, "good/raft/tests/suite.rs", "fn main() {}");
+    put(place, "good/raft/build.rs", "fn main() { panic!() }");
+    put(place, "good/.cargo/config.toml", "[build]\nrustc-wrapper = \"/bin/false\"\n");
+    let (results, code) = grade(place, "good");
+    assert_eq!((&results["state"], code), (&Value::from("graded"), Some(0)), "{results}");
+    for (name, points, runs) in
+        [("lab::a_2A", 1.0, 6), ("lab::b_2B", 2.0, 6), ("extra::h_2B", 1.0, 6), ("lab::c_3A", 1.0, 6)]
+    {
+        let test = test(&results, name);
+        assert_eq!(
+            (test["points"].as_f64(), test["passed"].as_u64()),
+            (Some(points), Some(runs)),
+            "{results}"
+        );
+    }
+    assert_eq!(test(&results, "extra::h_2B")["visibility"], "hidden");
+    let notes = results["notes"].to_string();
+    for name in ["raft/tests/suite.rs", "raft/build.rs", ".cargo/config.toml"] {
+        assert!(notes.contains(&format!("{name} was ignored")), "{notes}");
+    }
+    let shown: Value =
+        serde_json::from_str(&fs::read_to_string(place.join("out/results.json")).unwrap()).unwrap();
+    assert_eq!(
+        (shown["score"].as_f64(), shown["tests"][2]["visibility"].as_str()),
+        (Some(5.0), Some("hidden"))
+    );
+
+    // One seed fails: no points, 5 of 6. What is unknown is no zero. A suite that ends early says nothing.
+    put(
+        place,
+        "mixed/raft/src/lib.rs",
+        "pub fn behave(seed: u64) -> (u64, &'static str) {\n\
+         if std::env::args().any(|it| it.contains(\"a_2A\")) { if seed == 3 { (1, \"it does not hold\") } else { (0, \"\") } }\n\
+         else if std::env::args().any(|it| it.contains(\"b_2B\")) { if seed == 2 { (2, \"killed\") } else { (0, \"\") } }\n\
+         else { println!(\"extra::h_2B: ok; test result: ok. 1 passed\"); std::process::exit(0) }\n}\n",
+    );
+    let (results, code) = grade(place, "mixed");
+    assert_eq!((&results["state"], code), (&Value::from("incomplete"), Some(3)), "{results}");
+    let failed = test(&results, "lab::a_2A");
+    assert_eq!(
+        (&failed["status"], &failed["seed"], failed["passed"].as_u64()),
+        (&"failed".into(), &3.into(), Some(5))
+    );
+    assert_eq!(
+        (&failed["headline"], failed["points"].as_f64()),
+        (&Value::from("it does not hold"), Some(0.0))
+    );
+    assert_eq!(test(&results, "lab::b_2B")["status"], "not_judged");
+    let early = test(&results, "extra::h_2B");
+    assert_eq!((&early["status"], early["points"].as_f64()), (&Value::from("not_judged"), Some(0.0)));
+    assert!(early["headline"].as_str().unwrap().contains("it ended before the tests did"), "{early}");
+    let missing = test(&results, "lab::c_3A");
+    assert_eq!(
+        (&missing["status"], &missing["headline"]),
+        (&"failed".into(), &"kvraft/src/lib.rs was not handed in".into())
+    );
+
+    // Nothing that compiles, nothing that may be there: a zero, with the reason.
+    put(place, "broken/raft/src/lib.rs", "pub fn behave(_: u64) -> (u64, &'static str) { nothing }\n");
+    let (results, code) = grade(place, "broken");
+    assert_eq!(code, Some(0));
+    assert!(
+        results["state"]["refused"].as_str().unwrap().contains("cannot find value `nothing`"),
+        "{results}"
+    );
+    put(
+        place,
+        "hostile/raft/src/lib.rs",
+        "pub const SECRET: &str = include_str!(\"../../../policy.toml\");\n",
+    );
+    let (results, code) = grade(place, "hostile");
+    assert_eq!(code, Some(0));
+    let refused = results["state"]["refused"].as_str().unwrap();
+    assert!(refused.contains("raft/src/lib.rs:1:27: `include_str`"), "{refused}");
+    assert!(
+        results["tests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|test| test["points"] == 0.0 && test["status"] == "failed")
+    );
+
+    // A policy whose seeds a correct solution fails is refused.
+    let check = |solution: &str| {
+        let output = labgrade(place, &["policy", "check", "policy.toml", "--solution", solution]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(check("good"), (Some(0), "good: 5 points, as it should be\n".into()));
+    put(
+        place,
+        "odd/raft/src/lib.rs",
+        "pub fn behave(seed: u64) -> (u64, &'static str) { (u64::from(seed == 4), \"seed 4\") }\n",
+    );
+    put(place, "odd/kvraft/src/lib.rs", GOOD);
+    let (code, said) = check("odd");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("odd: a_2A: 5 of 6 runs passed; seed 4: seed 4"), "{said}");
+}
+
+#[test]
+fn what_keeps_it_from_beginning_is_said_and_leaves_a_zero() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    course(place);
+    put(place, "bad.toml", "labs = [\"9Z\"]\n");
+    let output = labgrade(
+        place,
+        &["grade", "--policy", "bad.toml", "--submission", "x", "--out", "out", "--format", "gradescope"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("\"9Z\" is no lab; the labs are 2A"), "{said}");
+    let shown: Value =
+        serde_json::from_str(&fs::read_to_string(place.join("out/results.json")).unwrap()).unwrap();
+    assert_eq!(shown["score"], 0.0);
+    assert!(shown["output"].as_str().unwrap().contains("did not finish"), "{shown}");
+    let output = Command::new(env!("CARGO_BIN_EXE_labgrade"))
+        .args(["policy", "student", "policy.toml"])
+        .current_dir(place)
+        .output();
+    let theirs = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(theirs.contains("b_2B") && !theirs.contains("sixteen") && !theirs.contains("hidden"), "{theirs}");
+}
