@@ -195,7 +195,7 @@ fn a_submission_becomes_a_score() {
     let (results, code) = grade(place, "hostile");
     assert_eq!(code, Some(0));
     let refused = results["state"]["refused"].as_str().unwrap();
-    assert!(refused.contains("raft/src/lib.rs:1:27: `include_str`"), "{refused}");
+    assert!(refused.contains("raft/src/lib.rs:1:26: `include_str`"), "{refused}");
     assert!(
         results["tests"]
             .as_array()
