@@ -276,7 +276,7 @@ impl Events {
         }
         let event = Event { number: self.next, at, what };
         self.next += 1;
-        let promise = self.hook.clone().and_then(|hook| Some((promise_of(&event)?, hook)));
+        let promise = self.hook.as_ref().and_then(|hook| Some((promise_of(&event)?, hook.clone())));
         let judged = self.oracles.as_mut().map_or(Ok(()), |oracles| oracles.see(&event));
         self.kept_entries += entries_in(&event);
         self.kept.push_back(event);
@@ -307,6 +307,7 @@ fn entries_in(event: &Event) -> usize {
 /// What a server promises with an answer that leaves it.
 fn promise_of(event: &Event) -> Option<Promise> {
     let What::Message(passage) = &event.what else { return None };
+    passage.answers.as_ref()?;
     let answer = event.seen().answer.filter(|answer| answer.sender_lives)?;
     let what = match (answer.request, answer.reply) {
         (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted && asked.plain => {

@@ -1,7 +1,8 @@
 //! **What was acknowledged stays** and **the election restriction.** A follower that answers AppendEntries with success,
 //! or InstallSnapshot, holds the leader's log up to there, on its disk (figure 2, "updated on stable storage before
 //! responding to RPCs"), until a leader of a later term has it cut. So its log is then, by section 5.4.1's measure, no less
-//! up-to-date than the entry it acknowledged: a candidate tells of no worse log, and a voter grants its vote to none.
+//! up-to-date than the entry it acknowledged: a candidate tells of no worse log, and a voter grants its vote to none. And it
+//! does not refuse the same leader's AppendEntries that rests on the last entry it acknowledged.
 //!
 //! Why it accuses nobody who is right:
 //!
@@ -10,12 +11,14 @@
 //!   of earlier terms are refused. Duplicates and late messages of T itself must not cut anything (AppendEntries 3).
 //! - a candidate's request counts only if it is of a later term than T: it was then made after the acknowledgement, since
 //!   that was given in T, and terms only grow. A granting handler counts only if it began after the acknowledgement left.
+//! - a refusal counts only if it is of the request's own term, from a handler that began after the acknowledgement left,
+//!   and if the request's prev_log_index is the last acknowledged: what lies before may be in a snapshot, and some refuse it.
 //! - a leader's own entries count for its present life only: it may save them later than it sends them.
 //!
 //! *Assumed:* success means all the entries of the request, as in figure 2, and not a part of them.
 
 use super::{Judged, Rule};
-use crate::events::{Arrival, Content, Life, Number, RequestVote, Seen, What};
+use crate::events::{AppendEntries, Arrival, Content, Life, Number, RequestVote, Seen, What};
 
 pub(crate) const KEPT: Rule = Rule {
     id: "acknowledged-entries-stay",
@@ -78,6 +81,11 @@ impl Held {
         let (under, index, term) = match (answer.request, answer.reply) {
             (Content::AppendEntries(asked), Content::AppendEntriesReply(reply)) if reply.success => {
                 (asked.term, asked.last_index(), asked.last_term())
+            }
+            (Content::AppendEntries(asked), Content::AppendEntriesReply(reply))
+                if reply.term == asked.term =>
+            {
+                return server.refuses(answer.from, asked, answer.begun);
             }
             (Content::InstallSnapshot(asked), Content::InstallSnapshotReply { term, plain: true })
                 if asked.plain && *term == asked.term =>
@@ -157,6 +165,26 @@ impl Server {
         }
     }
 
+    fn refuses(&self, follower: Life, asked: &AppendEntries, begun: Number) -> Judged {
+        let rests_on = (asked.term, asked.prev_log_index, asked.prev_log_term);
+        let acknowledged = self.acknowledged.filter(|tip| {
+            (tip.under, tip.index, tip.term) == rests_on
+                && tip.event < begun
+                && self.newest_leader <= tip.under
+        });
+        match acknowledged {
+            None => Ok(()),
+            Some(tip) => KEPT.broken(
+                format!(
+                    "server {} acknowledged entry {} of term {} to the leader of term {}, but refuses what follows that \
+                     entry, and no later leader has sent it anything",
+                    follower.server, tip.index, tip.term, tip.under
+                ),
+                [tip.event, begun],
+            ),
+        }
+    }
+
     fn grants(&self, voter: Life, candidate: Life, asked: &RequestVote, begun: Number) -> Judged {
         let RequestVote { term, last_log_index, last_log_term, .. } = *asked;
         match self.tips(begun).find(|tip| tip.is_beyond(last_log_index, last_log_term)) {
@@ -221,6 +249,36 @@ mod tests {
         s.replicate(0, 2, 4, (0, 0), &[(4, "a")], 0);
         s.ask_and_arrive(2, 1, 5, (1, 4));
         s.objects(&KEPT, "as candidate of term 5");
+    }
+
+    #[test]
+    fn a_follower_that_refuses_what_follows_its_last_acknowledged_entry_is_an_error() {
+        // It has lost the entry in a crash, or by an old message of the same leader.
+        for lose in
+            [|s: &mut Script| s.restart(2), |s: &mut Script| s.replicate(0, 2, 4, (0, 0), &[(4, "a")], 0)]
+        {
+            let mut s = acknowledged();
+            lose(&mut s);
+            let sent = s.append(0, 2, 4, (2, 4), &[(4, "c")], 0);
+            s.answers(sent, 4, false);
+            s.objects(&KEPT, "server 2 acknowledged entry 2 of term 4 to the leader of term 4, but refuses");
+        }
+    }
+
+    #[test]
+    fn a_refusal_may_be_due_to_a_later_term_a_missing_or_covered_entry_or_older_than_the_acknowledgement() {
+        let mut s = acknowledged();
+        for (prev, term) in [((3, 4), 4), ((1, 4), 4), ((2, 4), 5)] {
+            let sent = s.append(0, 2, 4, prev, &[], 0);
+            s.answers(sent, term, false);
+            s.is_silent();
+        }
+        let mut s = Script::new(3);
+        s.elect(0, 4, (0, 0));
+        let early = s.append(0, 2, 4, (2, 4), &[], 0);
+        s.replicate(0, 2, 4, (0, 0), &[(4, "a"), (4, "b")], 0);
+        s.answers(early, 4, false);
+        s.is_silent();
     }
 
     #[test]
