@@ -114,6 +114,24 @@ fn messages_can_be_duplicated() {
 }
 
 #[test]
+fn of_a_kept_message_a_copy_arrives_once_more_when_released() {
+    for (kind, handlers) in [(Kind::Request, 2), (Kind::Reply, 1)] {
+        let (world, recorder) = fated(kind, Fate::Keep);
+        assert_eq!(world.calls.next(&Number(0)).wait(), Ok(Number(1)));
+        assert_eq!(world.started(), 1, "the copy is put aside");
+        let copy =
+            recorder.records().into_iter().find(|record| record.step == Step::Held).expect("a copy").id;
+        assert!(world.network.release(copy));
+        assert!(!world.network.release(copy), "it is not held any more");
+        let messages = 2 + handlers;
+        let ends = recorder.until_ends(messages);
+        assert_eq!(ends[messages - 1].step, Step::Dropped(Reason::CallOver), "nobody waits for it");
+        assert_eq!(world.started(), handlers);
+        recorder.check_conservation();
+    }
+}
+
+#[test]
 fn held_messages_go_on_when_released() {
     for kind in [Kind::Request, Kind::Reply] {
         let (world, recorder) = fated(kind, Fate::Hold);
