@@ -1,7 +1,7 @@
 //! What a key must hold to which a client has appended: texts that name client and number, all of them, each once and
 //! in order.
 
-use labtest::show;
+use labtest::{Rule, rules, show};
 
 /// The text that `client` appends as its `number`th, from 0.
 pub(crate) fn text(client: usize, number: usize) -> String {
@@ -9,7 +9,7 @@ pub(crate) fn text(client: usize, number: usize) -> String {
 }
 
 /// The objection to `value`, to which `client` has appended its first `count` texts.
-pub(crate) fn objection(value: &str, client: usize, count: usize) -> Option<String> {
+pub(crate) fn objection(value: &str, client: usize, count: usize) -> Option<(&'static Rule, String)> {
     let mut before = None;
     for number in 0..count {
         let wanted = text(client, number);
@@ -17,23 +17,32 @@ pub(crate) fn objection(value: &str, client: usize, count: usize) -> Option<Stri
         let places: Vec<usize> = value.match_indices(&wanted).map(|(at, _)| at).collect();
         match places[..] {
             [] => {
-                return Some(format!(
-                    "{shown} is missing, although its append has returned: what a clerk was told is done must \
+                return Some((
+                    &rules::LINEARIZABLE,
+                    format!(
+                        "{shown} is missing, although its append has returned: what a clerk was told is done must \
                      have been committed"
+                    ),
                 ));
             }
             [at] if before > Some(at) => {
-                return Some(format!(
-                    "{shown} stands before the client's text of before, although it was appended when that \
+                return Some((
+                    &rules::LINEARIZABLE,
+                    format!(
+                        "{shown} stands before the client's text of before, although it was appended when that \
                      append had returned"
+                    ),
                 ));
             }
             [at] => before = Some(at),
             _ => {
-                return Some(format!(
-                    "{shown} was appended {} times, and the client did it once: a request that is sent again \
+                return Some((
+                    &rules::EXECUTED_ONCE,
+                    format!(
+                        "{shown} was appended {} times, and the client did it once: a request that is sent again \
                      must not be executed again (section 8)",
-                    places.len()
+                        places.len()
+                    ),
                 ));
             }
         }
@@ -82,8 +91,9 @@ mod tests {
             (&[0, 2, 1], "`x 3 2 y` stands before"),
             (&[], "`x 3 0 y` is missing"),
         ] {
-            let objection = objection(&value(numbers), 3, 3).expect(part);
+            let (rule, objection) = objection(&value(numbers), 3, 3).expect(part);
             assert!(objection.contains(part), "{objection}");
+            assert_eq!(rule == &rules::EXECUTED_ONCE, part.contains("2 times"));
         }
     }
 

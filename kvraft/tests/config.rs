@@ -19,7 +19,7 @@ use std::time::Duration;
 use kvraft::{Clerk, KvClient, KvServer, KvService};
 use labnode::State;
 use labrpc::{Faults, Network, NetworkOptions};
-use labtest::{Cluster, Node, Run, Seat, Task, TestName, servers};
+use labtest::{Cluster, Node, Rule, Run, Seat, Task, TestName, rules, servers};
 use parking_lot::Mutex;
 use raft::{Raft, RaftClient, RaftService};
 use rand::RngExt;
@@ -188,17 +188,25 @@ impl Config {
         self.run.phase(title);
     }
 
-    /// Fails the test.
-    #[track_caller]
-    pub(crate) fn fail(&self, message: impl Display) -> ! {
-        self.run.fail(message)
-    }
-
     /// Fails the test unless something holds.
     #[track_caller]
     pub(crate) fn check(&self, holds: bool, message: impl FnOnce() -> String) {
         if !holds {
             self.run.fail(message());
+        }
+    }
+
+    /// Fails the test because a rule was broken.
+    #[track_caller]
+    pub(crate) fn fail_under(&self, rule: &'static Rule, message: impl Display) -> ! {
+        self.run.fail_under(rule, message)
+    }
+
+    /// Fails the test unless something holds that a rule demands.
+    #[track_caller]
+    pub(crate) fn check_under(&self, rule: &'static Rule, holds: bool, message: impl FnOnce() -> String) {
+        if !holds {
+            self.run.fail_under(rule, message());
         }
     }
 
@@ -298,7 +306,10 @@ impl Config {
             }
             self.sleep(ELECTION / 10);
         }
-        self.fail("no leader was elected in about 5 s, though all servers are connected (section 5.2)")
+        self.fail_under(
+            &rules::NO_AGREEMENT,
+            "no leader was elected in about 5 s, though all servers are connected (section 5.2)",
+        )
     }
 
     /// Kills a server. Its disk stays.
@@ -341,7 +352,7 @@ impl Config {
     #[track_caller]
     pub(crate) fn check_killed_threads_ended(&self) {
         let overdue = self.run.overdue_threads();
-        self.check(overdue.is_empty(), || {
+        self.check_under(&rules::KILL_ENDS, overdue.is_empty(), || {
             format!(
                 "{}: kill() must make every thread end, whatever it waits for, and so must the end of Raft's apply \
                  channel",
@@ -357,7 +368,7 @@ impl Config {
             let disk = self.cluster.disk(server);
             let (state, snapshot) = (disk.state_size(), disk.snapshot_size());
             if let Some(objection) = size_objection(server, state, snapshot, self.setting.max_raft_state) {
-                self.fail(objection);
+                self.fail_under(&rules::LOG_TRIMMED, objection);
             }
         }
     }
@@ -380,7 +391,7 @@ impl Config {
     pub(crate) fn check_snapshot_sizes(&self, max: usize) {
         for server in self.all() {
             let size = self.cluster.disk(server).snapshot_size();
-            self.check(size <= max, || {
+            self.check_under(&rules::LOG_TRIMMED, size <= max, || {
                 format!(
                     "the snapshot of server {server} has {size} bytes, more than {max}: it should hold the state of \
                      the service, which is one short value, and what is needed to detect duplicates; not a history"

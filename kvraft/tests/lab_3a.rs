@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use labtest::rules;
+
 use crate::appends;
 use crate::config::{Config, ELECTION, NO_SNAPSHOTS, Net, kv_test};
 use crate::load::{self, Load};
@@ -96,7 +98,7 @@ pub(crate) fn one_partition(cfg: &Config) {
     for (task, done) in
         [("put", put.is_done_within(Duration::ZERO)), ("get", get.is_done_within(Duration::ZERO))]
     {
-        cfg.check(!done, || {
+        cfg.check_under(&rules::LINEARIZABLE, !done, || {
             format!(
                 "a {task} has returned to a clerk that reaches only {}, a minority of {}: nothing can be committed \
                  there, and another leader may have been elected of which they know nothing (section 8)",
@@ -120,7 +122,7 @@ pub(crate) fn one_partition(cfg: &Config) {
 
 #[track_caller]
 fn check_completes(cfg: &Config, what: &str, done: bool) {
-    cfg.check(done, || {
+    cfg.check_under(&rules::CLERKS_ANSWERED, done, || {
         format!(
             "the {what} that was asked of the minority has not returned within 4 s of all servers being together again"
         )

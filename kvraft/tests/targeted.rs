@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use labrpc::{Fate, Kind, Notice};
+use labtest::rules;
 
 use crate::appends;
 use crate::config::{Config, ELECTION, End, NO_SNAPSHOTS, Post, TestClerk, targeted_test};
@@ -197,7 +198,7 @@ fn stalled_leader_3A() {
 }
 
 fn must_not_return(cfg: &Config, leader: usize, get: &labtest::Task<String>, limit: Duration) {
-    cfg.check(!get.is_done_within(limit), || {
+    cfg.check_under(&rules::LINEARIZABLE, !get.is_done_within(limit), || {
         format!(
             "a get has returned to a clerk that reaches only server {leader}, which was the leader and has been cut off \
              from all others: another has been elected, and has executed a put of which server {leader} knows nothing. A \
@@ -207,11 +208,11 @@ fn must_not_return(cfg: &Config, leader: usize, get: &labtest::Task<String>, lim
 }
 
 fn must_read(cfg: &Config, expected: &str, get: labtest::Task<String>) {
-    cfg.check(get.is_done_within(3 * ELECTION), || {
+    cfg.check_under(&rules::CLERKS_ANSWERED, get.is_done_within(3 * ELECTION), || {
         "a get has not returned although its clerk has been able to reach all servers for 3 s".to_owned()
     });
     let value = get.join();
-    cfg.check(value == expected, || {
+    cfg.check_under(&rules::LINEARIZABLE, value == expected, || {
         format!(
             "a get returned {value:?}, although a put of {expected:?} had returned before the get was called: a leader must \
              make sure that it still leads before it answers a read (section 8)"
@@ -288,7 +289,7 @@ fn fill_the_log(clerk: &mut TestClerk) {
 /// Fails unless what was written before the log was filled is still there.
 fn must_remember(cfg: &Config, clerk: &mut TestClerk, rule: &str) {
     let value = clerk.get("kept");
-    cfg.check(value == "before the snapshot", || {
+    cfg.check_under(&rules::LINEARIZABLE, value == "before the snapshot", || {
         format!("a value that only snapshots hold any more is {value:?}, it was \"before the snapshot\": {rule} (section 7)")
     });
 }
@@ -307,7 +308,9 @@ fn retry_after_restart_3B() {
         fill_the_log(&mut filler);
         cfg.sleep(ELECTION);
         cfg.all().for_each(|server| {
-            cfg.check(cfg.snapshot_size(server) > 0, || format!("server {server} has made no snapshot"));
+            cfg.check_under(&rules::LOG_TRIMMED, cfg.snapshot_size(server) > 0, || {
+                format!("server {server} has made no snapshot")
+            });
             cfg.shut_down(server);
         });
         cfg.all().for_each(|server| cfg.start(server));

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use labnode::{ApplyMsg, Start};
 
 use crate::events::Command;
+use crate::oracles::{Judged, STATE_MACHINE};
+use crate::rules::{APPLIED_IN_ORDER, SNAPSHOT_BOUNDARY};
 use crate::snapshot::ServiceSnapshot;
 use crate::text::{count, show};
 
@@ -59,13 +61,13 @@ impl Applied {
     }
 
     /// A new incarnation of `server` begins, with the snapshot on its disk; empty bytes mean none.
-    pub fn begin(&mut self, server: usize, snapshot: &[u8]) -> Result<(), String> {
+    pub fn begin(&mut self, server: usize, snapshot: &[u8]) -> Judged {
         self.last[server] = Some(0);
         if snapshot.is_empty() {
             return Ok(());
         }
         self.install(server, snapshot, None).map_err(|why| {
-            format!("server {server} restarted, but the snapshot on its disk cannot be used: {why}")
+            why.after(&format!("server {server} restarted, but the snapshot on its disk cannot be used: "))
         })
     }
 
@@ -75,14 +77,16 @@ impl Applied {
     }
 
     /// `server` applied a message. One of a dead incarnation is ignored.
-    pub fn apply(&mut self, server: usize, message: &ApplyMsg) -> Result<(), String> {
+    pub fn apply(&mut self, server: usize, message: &ApplyMsg) -> Judged {
         match message {
             _ if self.last[server].is_none() => Ok(()),
             ApplyMsg::Command { index, command } => self.apply_command(server, *index, command),
             ApplyMsg::Snapshot { index, term, data } => self
                 .install(server, data, Some(*index))
                 .and_then(|()| self.snapshot_term(server, *index, *term))
-                .map_err(|why| format!("server {server} delivered a snapshot for index {index}, but {why}")),
+                .map_err(|why| {
+                    why.after(&format!("server {server} delivered a snapshot for index {index}, but "))
+                }),
         }
     }
 
@@ -92,79 +96,87 @@ impl Applied {
         self.given.entry(start.index).or_default().push(given);
     }
 
-    fn apply_command(&mut self, server: usize, index: u64, command: &[u8]) -> Result<(), String> {
-        const RULE: &str = "each entry is applied exactly once, in log order, from index 1 on or from the \
-             snapshot (figure 2, Rules for Servers: all servers; section 5.3)";
+    fn apply_command(&mut self, server: usize, index: u64, command: &[u8]) -> Judged {
         let last = self.last[server].unwrap_or(0);
         // For objections only: to show each would take longer than to check it.
         let shown = || show(command);
         if index == 0 {
             let shown = shown();
-            return Err(format!("server {server} applied {shown} at index 0, but a log starts at index 1"));
+            return APPLIED_IN_ORDER.broken(
+                format!("server {server} applied {shown} at index 0, but a log starts at index 1"),
+                [],
+            );
         }
         if index <= last {
-            return Err(format!(
-                "server {server} applied {} at index {index} again: it had already applied everything up \
-                 to index {last}, with {} at index {index}; {RULE}",
-                shown(),
-                show(&self.agreed[index as usize - 1].command)
-            ));
+            return APPLIED_IN_ORDER.broken(
+                format!(
+                    "server {server} applied {} at index {index} again: it had already applied everything up \
+                 to index {last}, with {} at index {index}",
+                    shown(),
+                    show(&self.agreed[index as usize - 1].command)
+                ),
+                [],
+            );
         }
         if index > last + 1 {
-            return Err(format!(
-                "server {server} applied {} at index {index} out of order: the last index it had applied \
-                 is {last}, so index {} must come next; {RULE}",
-                shown(),
-                last + 1
-            ));
+            return APPLIED_IN_ORDER.broken(
+                format!(
+                    "server {server} applied {} at index {index} out of order: the last index it had applied \
+                 is {last}, so index {} must come next",
+                    shown(),
+                    last + 1
+                ),
+                [],
+            );
         }
-        self.agree(server, index, command).map_err(|why| format!("server {server} applied {why}"))?;
+        self.agree(server, index, command).map_err(|why| why.after(&format!("server {server} applied ")))?;
         self.last[server] = Some(index);
         Ok(())
     }
 
     /// `server` takes over a snapshot: all its commands count as applied. `announced` is the index that the
     /// message around it names.
-    fn install(&mut self, server: usize, bytes: &[u8], announced: Option<u64>) -> Result<(), String> {
-        let snapshot = ServiceSnapshot::decode(bytes)?;
+    fn install(&mut self, server: usize, bytes: &[u8], announced: Option<u64>) -> Judged {
+        let snapshot = ServiceSnapshot::decode(bytes).or_else(|why| SNAPSHOT_BOUNDARY.broken(why, []))?;
         let index = snapshot.index();
         if announced.is_some_and(|announced| announced != index) {
-            return Err(format!(
+            return SNAPSHOT_BOUNDARY.broken(format!(
                 "its data is the service's state after index {index}: `index` must be the last index that \
                  the data covers (figure 13, lastIncludedIndex)"
-            ));
+            ), []);
         }
         let last = self.last[server].unwrap_or(0);
         if index < last {
-            return Err(format!(
+            return SNAPSHOT_BOUNDARY.broken(format!(
                 "it had already applied everything up to index {last}: a snapshot must not move the service \
                  back (section 7)"
-            ));
+            ), []);
         }
         for (i, command) in (1..).zip(&snapshot.commands) {
-            self.agree(server, i, command).map_err(|why| format!("it holds {why}"))?;
+            self.agree(server, i, command).map_err(|why| why.after("it holds "))?;
         }
         self.last[server] = Some(index);
         Ok(())
     }
 
     /// A server delivered a snapshot of this term: that of the entry at its last index, whoever tells.
-    fn snapshot_term(&mut self, server: usize, index: u64, term: u64) -> Result<(), String> {
+    fn snapshot_term(&mut self, server: usize, index: u64, term: u64) -> Judged {
         const RULE: &str = "`term` must be the term of the entry at `index` (figure 13, lastIncludedTerm)";
         if term == 0 {
-            return Err(format!("with term 0, and no entry is of a term before 1: {RULE}"));
+            return SNAPSHOT_BOUNDARY
+                .broken(format!("with term 0, and no entry is of a term before 1: {RULE}"), []);
         }
         let &mut (known, first) = self.snapshot_terms.entry(index).or_insert((term, server));
         if known != term {
-            return Err(format!(
+            return SNAPSHOT_BOUNDARY.broken(format!(
                 "with term {term}, while server {first} delivered one for the same index with term {known}: {RULE}"
-            ));
+            ), []);
         }
         Ok(())
     }
 
     /// Notes that `server` has `command` at `index`, which is at most one beyond the agreed list.
-    fn agree(&mut self, server: usize, index: u64, command: &[u8]) -> Result<(), String> {
+    fn agree(&mut self, server: usize, index: u64, command: &[u8]) -> Judged {
         let at = index as usize - 1;
         if at == self.agreed.len() {
             let servers = vec![false; self.last.len()];
@@ -172,7 +184,7 @@ impl Applied {
         }
         let agreed = &self.agreed[at];
         if agreed.command != command {
-            return Err(format!(
+            return STATE_MACHINE.broken(format!(
                 "{} at index {index}, but server {} has applied {} there: once a server has applied an entry, \
                  no server ever applies another at its index (figure 3, State Machine Safety){}",
                 show(command),
@@ -180,7 +192,7 @@ impl Applied {
                 show(&agreed.command),
                 // Which of the two is wrong is not known; this may tell.
                 self.given_at(index).map_or(String::new(), |given| format!("; {given}"))
-            ));
+            ), []);
         }
         self.agreed[at].servers[server] = true;
         Ok(())
@@ -285,8 +297,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_objects(result: Result<(), String>, parts: &[&str]) {
-        let objection = result.expect_err("the checker accepted what is wrong");
+    fn assert_objects(result: Judged, parts: &[&str]) {
+        let objection = result.expect_err("the checker accepted what is wrong").to_string();
         for part in parts {
             assert!(objection.contains(part), "{part:?} is missing in: {objection}");
         }
@@ -310,7 +322,7 @@ mod tests {
     fn an_index_applied_twice_is_an_error() {
         assert_objects(
             after_three_commands().apply(0, &command(3, "300")),
-            &["server 0 applied `300` at index 3 again", "up to index 3", "exactly once"],
+            &["server 0 applied `300` at index 3 again", "up to index 3", "(applied-in-order)"],
         );
         // From an earlier point, with the same command: the repeat alone is wrong.
         assert_objects(

@@ -31,7 +31,7 @@ impl Applier {
     ) -> Applier {
         let begun = labsim::no_preempt(|| record.lock().begin(incarnation.server(), snapshot));
         if let Err(objection) = begun {
-            incarnation.run().fail_server(incarnation, objection);
+            incarnation.run().fail_server(incarnation, *objection);
         }
         let (stop, stopped) = crossbeam_channel::bounded(0);
         let whose = incarnation.clone();
@@ -75,7 +75,7 @@ fn take(
         });
         match result {
             Some(Ok(())) => {}
-            Some(Err(objection)) => return incarnation.run().fail_server(incarnation, objection),
+            Some(Err(objection)) => return incarnation.run().fail_server(incarnation, *objection),
             None => return,
         }
         incarnation.run().notify();

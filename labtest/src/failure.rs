@@ -59,8 +59,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if let Some(Rule { id, says, paper }) = self.rule {
-            write!(f, "\nrule {id}: {says} ({paper})")?;
+        if let Some(rule) = self.rule {
+            write!(f, "\n{rule}")?;
         }
         let Some(thread) = &self.thread else { return Ok(()) };
         f.write_str("\n  ")?;

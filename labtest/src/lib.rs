@@ -39,6 +39,7 @@ mod name;
 mod oracles;
 mod page;
 mod report;
+pub mod rules;
 mod run;
 mod runner;
 mod shadow;
@@ -66,7 +67,7 @@ pub use labsim::observe;
 /// Why there is no virtual time here; `None` if there is.
 pub use labsim::unsupported;
 pub use name::TestName;
-pub use oracles::{RULES, Rule};
+pub use oracles::{Judged, Objection, RULES, Rule};
 pub use page::timeline_page;
 pub use run::{Run, Subject, Task};
 pub use runner::{objection, run, run_named, run_seeds};

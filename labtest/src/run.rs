@@ -19,7 +19,7 @@ use crate::events::{Events, Hook, Number, Outcome, Promise, What};
 use crate::failure::Failure;
 use crate::incarnation::Incarnation;
 use crate::name::TestName;
-use crate::oracles::Objection;
+use crate::oracles::{Objection, Rule};
 use crate::{text, threads};
 
 /// How long things may take.
@@ -212,9 +212,9 @@ impl Run {
 
     /// Fails the run in virtual time. In real time, where a loaded machine may be at fault, prints a warning.
     #[track_caller]
-    pub fn fail_if_virtual(&self, message: impl fmt::Display) {
+    pub fn fail_if_virtual(&self, rule: &'static Rule, message: impl fmt::Display) {
         if labsim::is_simulated() {
-            self.fail(message);
+            self.fail_under(rule, message);
         }
         self.warn(message);
     }
@@ -222,8 +222,15 @@ impl Run {
     /// Fails the run with a message and the place of the caller.
     #[track_caller]
     pub fn fail(&self, message: impl fmt::Display) -> ! {
+        self.fail_under(None, message)
+    }
+
+    /// The same, because a rule was broken, if one is named.
+    #[track_caller]
+    pub fn fail_under(&self, rule: impl Into<Option<&'static Rule>>, message: impl fmt::Display) -> ! {
         // No panic, which could add nothing but a backtrace of the harness.
         let later = self.record(Failure {
+            rule: rule.into(),
             location: Some(Location::caller().to_string()),
             thread: Some(threads::current_name()),
             server: threads::owner_in(self).and_then(|owner| Some(owner.incarnation?.server())),
@@ -285,12 +292,12 @@ impl Run {
 
     /// Fails the run because of what a server did, from a thread of the harness that is no part of the
     /// test's text. A server already dead fails nothing.
-    pub fn fail_server(&self, incarnation: &Incarnation, message: String) {
+    pub fn fail_server(&self, incarnation: &Incarnation, objection: Objection) {
         if incarnation.is_alive() {
             self.record(Failure {
                 thread: Some(threads::current_name()),
                 server: Some(incarnation.server()),
-                ..Failure::new(message, self.elapsed())
+                ..Failure::of_rule(objection, self.elapsed())
             });
         }
     }

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 
 use crate::failure::{self, Failure};
 use crate::name::TestName;
+use crate::oracles::Rule;
 use crate::run::{Limits, Over, Progress, Run};
-use crate::{eventlog, logger, oracles, report, threads};
+use crate::{eventlog, logger, oracles, report, rules, threads};
 
 /// The labs' limit for one test; and for a call, so long that whoever still holds a lock then will not let go.
 pub(crate) const LIMITS: Limits = Limits { test: Duration::from_secs(120), call: Duration::from_secs(10) };
@@ -243,8 +244,8 @@ fn wait_for_end(run: &Run) -> bool {
         // to find one that was made just now.
         let now = run.elapsed();
         let oldest_call = run.shared.started + progress.calls.first().map_or(now, |call| call.since);
-        if let Some(message) = limit_passed(run, &progress, now) {
-            progress.failure = Some(Failure::new(message, run.elapsed()));
+        if let Some((message, rule)) = limit_passed(run, &progress, now) {
+            progress.failure = Some(Failure { rule, ..Failure::new(message, run.elapsed()) });
             run.end(&mut progress);
         } else {
             run.shared.news.wait_until(&mut progress, deadline.min(oldest_call + limits.call));
@@ -253,13 +254,13 @@ fn wait_for_end(run: &Run) -> bool {
     progress.failure.is_none()
 }
 
-/// Says which limit has passed, if one has.
-fn limit_passed(run: &Run, progress: &Progress, now: Duration) -> Option<String> {
+/// Says which limit has passed, if one has, and which rule names it.
+fn limit_passed(run: &Run, progress: &Progress, now: Duration) -> Option<(String, Option<&'static Rule>)> {
     let limits = run.shared.limits;
     if let Some(call) = progress.calls.first().filter(|call| now >= call.since + limits.call) {
-        return Some(call.overdue(limits.call));
+        return Some((call.overdue(limits.call), Some(&rules::CALLS_RETURN)));
     }
-    (now >= limits.test).then(|| format!("the test has not ended within its {:?}", limits.test))
+    (now >= limits.test).then(|| (format!("the test has not ended within its {:?}", limits.test), None))
 }
 
 /// Gives a failed test's body a moment to unwind and its servers a moment to die; then leaves them.
@@ -511,7 +512,10 @@ pub(crate) mod tests {
                 if dies {
                     server.die();
                 }
-                run.fail_server(&server, "wrong".to_string());
+                run.fail_server(
+                    &server,
+                    *crate::rules::APPLIED_IN_ORDER.broken::<()>("wrong".to_string(), []).unwrap_err(),
+                );
             }
         };
         assert_fails(LIMITS, &["wrong", "of server 4"], body(false));
@@ -520,7 +524,8 @@ pub(crate) mod tests {
 
     #[test]
     fn what_a_slow_machine_may_cause_fails_in_virtual_time_only() {
-        let [(_, simulated), (_, real)] = outcomes(LIMITS, |run| run.fail_if_virtual("too slow"));
+        let [(_, simulated), (_, real)] =
+            outcomes(LIMITS, |run| run.fail_if_virtual(&rules::RPC_BUDGET, "too slow"));
         assert!(simulated.unwrap_err().contains("too slow"));
         real.unwrap();
     }

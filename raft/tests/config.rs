@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labrpc::{Faults, Network, NetworkOptions};
-use labtest::{Applier, Cluster, Node, Run, Seat, Task, TestName};
+use labtest::{Applier, Cluster, Node, Rule, Run, Seat, Task, TestName, rules};
 use parking_lot::Mutex;
 use raft::{Persister, Raft, RaftClient, RaftService, State};
 use rand::RngExt;
@@ -200,6 +200,20 @@ impl Config {
     pub(crate) fn check(&self, holds: bool, message: impl FnOnce() -> String) {
         if !holds {
             self.run.fail(message());
+        }
+    }
+
+    /// Fails the test because a rule was broken.
+    #[track_caller]
+    pub(crate) fn fail_under(&self, rule: &'static Rule, message: impl Display) -> ! {
+        self.run.fail_under(rule, message)
+    }
+
+    /// Fails the test unless something holds that a rule demands.
+    #[track_caller]
+    pub(crate) fn check_under(&self, rule: &'static Rule, holds: bool, message: impl FnOnce() -> String) {
+        if !holds {
+            self.run.fail_under(rule, message());
         }
     }
 
@@ -392,7 +406,7 @@ impl Config {
     #[track_caller]
     pub(crate) fn check_killed_threads_ended(&self) {
         let overdue = self.run.overdue_threads();
-        self.check(overdue.is_empty(), || {
+        self.check_under(&rules::KILL_ENDS, overdue.is_empty(), || {
             format!(
                 "{}: kill() must make every thread end, whatever it waits for, and a call that fails or an apply \
                  channel that is closed tells it too",
@@ -456,7 +470,7 @@ impl Config {
     fn check_no_needless_election(&self) {
         let term = self.all().filter_map(|server| self.state(server)).map(|state| state.term).max();
         if let Some(objection) = term.and_then(|term| self.elections.lock().needless(term)) {
-            self.run.fail_if_virtual(objection);
+            self.run.fail_if_virtual(&rules::ELECTION_TIMEOUT, objection);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use labtest::rules;
+
 use crate::config::{Config, ELECTION, Net, raft_test};
 
 /// Commands are agreed on by all, one index after the other, and not before they are given.
@@ -38,7 +40,7 @@ fn rpc_bytes_2B() {
         let used = cfg.bytes() - before;
         let needed = 3 * COMMANDS * SIZE as u64;
         let limit = needed + 50_000;
-        cfg.check(used <= limit, || {
+        cfg.check_under(&rules::RPC_BUDGET, used <= limit, || {
             format!(
                 "{used} bytes went over the network for {COMMANDS} commands of {SIZE} bytes, {limit} are allowed: \
                  is each entry sent to each peer just once?"
@@ -70,7 +72,7 @@ fn follower_failure_2B() {
 
         cfg.phase("a command given to the leader alone is not committed");
         let index = cfg.start_on_leader(leader, 104).index;
-        cfg.check(index == 4, || {
+        cfg.check_under(&rules::START_AND_STATE, index == 4, || {
             format!("server {leader} put `104` at index {index}, but three commands were agreed on: expected index 4")
         });
         cfg.sleep(2 * ELECTION);
@@ -143,7 +145,7 @@ fn fail_no_agree_2B() {
 
         cfg.phase("a command given to the leader is not committed");
         let index = cfg.start_on_leader(leader, 20).index;
-        cfg.check(index == 2, || {
+        cfg.check_under(&rules::START_AND_STATE, index == 2, || {
             format!(
                 "server {leader} put `20` at index {index}, but one command was agreed on: expected index 2"
             )
@@ -156,7 +158,7 @@ fn fail_no_agree_2B() {
         // Those three may have elected a leader of their own and lost index 2; or `20` may stand there still.
         let leader = cfg.check_one_leader();
         let index = cfg.start_on_leader(leader, 30).index;
-        cfg.check((2..=3).contains(&index), || {
+        cfg.check_under(&rules::START_AND_STATE, (2..=3).contains(&index), || {
             format!("server {leader} put `30` at index {index}: expected 2, or 3 if `20` stands at index 2")
         });
         cfg.one_retry(1000, 5);
@@ -185,7 +187,7 @@ fn concurrent_starts_2B() {
                 applied.push(cfg.wait_in_term(start?.index, 3, term)?);
             }
             for command in (100..105).map(|command: u64| command.to_string()) {
-                cfg.check(applied.contains(&command), || {
+                cfg.check_under(&rules::LEADER_COMPLETENESS, applied.contains(&command), || {
                     format!(
                         "`{command}` was given to server {leader}, leader of term {term}, at the same time as \
                          four others, but only {applied:?} were applied at the indexes that start() returned"
@@ -288,7 +290,7 @@ fn count_2B() {
         cfg.phase("elect a leader");
         cfg.check_one_leader();
         let rpcs = cfg.rpcs();
-        cfg.check((1..=30).contains(&rpcs), || {
+        cfg.check_under(&rules::RPC_BUDGET, (1..=30).contains(&rpcs), || {
             format!("{rpcs} RPCs were received for electing the first leader: expected 1 to 30")
         });
 
@@ -303,7 +305,7 @@ fn count_2B() {
                 if start.term != first.term {
                     return Err(format!("server {leader} led term {}, then {}", first.term, start.term));
                 }
-                cfg.check(start.index == index, || {
+                cfg.check_under(&rules::START_AND_STATE, start.index == index, || {
                     format!(
                         "server {leader}, leader of term {}, put a command at index {} after one at index {}: \
                          expected index {index}",
@@ -315,13 +317,13 @@ fn count_2B() {
             }
             for (index, command) in (first.index + 1..).zip(&commands[..COMMANDS as usize]) {
                 let applied = cfg.wait_in_term(index, PEERS as usize, first.term)?;
-                cfg.check(applied == *command, || {
+                cfg.check_under(&rules::LEADER_COMPLETENESS, applied == *command, || {
                     format!("`{applied}` was applied at index {index}, where the leader had put `{command}`")
                 });
             }
             cfg.all_in_term(first.term)?;
             let (now, limit) = (cfg.rpcs(), (COMMANDS + 1 + 3) * PEERS);
-            cfg.check(now - before <= limit, || {
+            cfg.check_under(&rules::RPC_BUDGET, now - before <= limit, || {
                 format!("{} RPCs were received for {} commands: at most {limit} are needed", now - before, COMMANDS + 2)
             });
             Ok(now)
@@ -330,7 +332,7 @@ fn count_2B() {
         cfg.phase("an idle second");
         cfg.sleep(Duration::from_secs(1));
         let (idle, limit) = (cfg.rpcs() - after, PEERS * 20);
-        cfg.check(idle <= limit, || {
+        cfg.check_under(&rules::RPC_BUDGET, idle <= limit, || {
             format!("{idle} RPCs were received in a second without commands: at most {limit} are needed for heartbeats")
         });
     });
@@ -352,7 +354,7 @@ impl Config {
                 Err(reason) => last = reason,
             }
         }
-        self.fail(format!(
+        self.fail_under(&rules::ELECTION_TIMEOUT, format!(
             "in none of {ATTEMPTS} attempts did the leader keep its term to the end, although nothing failed: are \
              heartbeats late, or election timeouts too short? The last time, {last}"
         ))

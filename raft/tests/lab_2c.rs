@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use labtest::rules;
+
 use crate::config::{Config, ELECTION, Net, raft_test};
 
 /// A restarted server goes on with the log it had.
@@ -292,7 +294,7 @@ fn churn(cfg: &Config, clients: u64) {
     let last = cfg.one_retry(cfg.random_command(), 5);
     let applied: Vec<String> = (1..=last).map(|index| cfg.wait(index, 5)).collect();
     for command in committed {
-        cfg.check(applied.contains(&command), || {
+        cfg.check_under(&rules::LEADER_COMPLETENESS, applied.contains(&command), || {
             format!(
                 "a client saw `{command}` applied, but now it is at none of the indexes 1 to {last}: a committed \
                  entry was lost (figure 3, Leader Completeness)"

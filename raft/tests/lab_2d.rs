@@ -1,5 +1,7 @@
 //! Lab 2D: log compaction (section 7). The service makes a snapshot after every tenth command.
 
+use labtest::rules;
+
 use crate::config::{Config, Net, SNAPSHOT_INTERVAL, snapshot_test};
 
 /// The limit for the Raft state on disk. A log that is never trimmed passes it in the first rounds.
@@ -100,7 +102,7 @@ fn snapshot_all_crash_2D() {
             cfg.phase(format!("round {round}: all crash and restart"));
             cfg.restart_all();
             let after = cfg.one_retry(cfg.random_command(), 3);
-            cfg.check(after > before, || {
+            cfg.check_under(&rules::LEADER_COMPLETENESS, after > before, || {
                 format!(
                     "index {before} was agreed on before all servers crashed, but the next command came to index \
                      {after}: entries were lost (figure 2, Persistent state)"
@@ -146,7 +148,7 @@ impl Config {
     fn check_state_size(&self, limit: usize) {
         for server in self.all() {
             let size = self.disk(server).state_size();
-            self.check(size < limit, || {
+            self.check_under(&rules::LOG_TRIMMED, size < limit, || {
                 format!(
                     "server {server} has {size} bytes of Raft state on disk, {limit} or more are too many: is the \
                      log trimmed at each snapshot (section 7)?"

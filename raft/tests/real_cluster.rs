@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use labrpc::{Fate, Faults, Notice};
+use labtest::rules;
 use raft::State;
 
 use crate::config::{Config, Net, SNAPSHOT_INTERVAL, targeted_test};
@@ -39,7 +40,7 @@ fn frozen_leader_2A() {
         let others = [cfg.after(first, 1), cfg.after(first, 2)];
         let leads = |server: &usize| cfg.state(*server).is_some_and(|state| state.is_leader);
         let second = cfg.wait_until_asked(Duration::from_secs(5), || others.into_iter().find(leads));
-        cfg.check(second.is_some(), || {
+        cfg.check_under(&rules::ELECTION_TIMEOUT, second.is_some(), || {
             format!(
                 "neither of servers {} and {} became leader within 5 s after server {first}, the leader, had stalled: a follower \
                  that hears nothing from a leader starts an election (section 5.2)",
@@ -54,7 +55,7 @@ fn frozen_leader_2A() {
             let leaders = states.iter().filter(|state| state.is_leader).count();
             (leaders == 1 && states.iter().all(|state| state.term == states[0].term)).then_some(())
         };
-        cfg.check(cfg.wait_until_asked(Duration::from_secs(5), one_term).is_some(), || {
+        cfg.check_under(&rules::STEP_DOWN, cfg.wait_until_asked(Duration::from_secs(5), one_term).is_some(), || {
             format!("5 s after server {first} had woken there was still no single leader with all servers in its term")
         });
     });
@@ -76,8 +77,8 @@ fn patience_after_vote_2A() {
         for _ in 0..10 {
             cfg.sleep(Duration::from_secs(1));
             if let Some((server, candidate, after)) = stage.candidacy_after_vote(Duration::from_millis(100)) {
-                cfg.fail(format!(
-                    "rule election-timeout: server {server} granted its vote to server {candidate} and started an election of its own \
+                cfg.fail_under(&rules::ELECTION_TIMEOUT, format!(
+                    "server {server} granted its vote to server {candidate} and started an election of its own \
                      {after:?} later: granting a vote restarts the election timer (figure 2, rules for followers)"
                 ));
             }
@@ -221,7 +222,7 @@ fn catch_up_2B() {
         let log = ENTRIES * SIZE as u64;
         // Whoever sends the whole rest with each heartbeat until it is acknowledged sends it a few times; with each of
         // the refusals on the way back, hundreds of times.
-        cfg.check(bytes <= 20 * log, || {
+        cfg.check_under(&rules::RPC_BUDGET, bytes <= 20 * log, || {
             format!(
                 "{bytes} bytes were sent to bring a server up to date that missed {ENTRIES} entries of {SIZE} bytes: is the log sent \
                  again and again?"
@@ -250,11 +251,11 @@ fn calls_return_at_once_2B() {
                 let took = begun.elapsed();
                 if took > AT_ONCE {
                     let text = format!(
-                        "rule calls-return: {what} of server {leader} took {took:?} while no other server could be reached: it returns \
+                        "{what} of server {leader} took {took:?} while no other server could be reached: it returns \
                          at once, and waits for no other server (section 5.3 leaves replication to other threads)"
                     );
                     if labtest::is_simulated() {
-                        cfg.fail(text);
+                        cfg.fail_under(&rules::CALLS_RETURN, text);
                     }
                     cfg.warn(text);
                 }
@@ -319,9 +320,9 @@ fn rpc_budget_2C() {
         cfg.sleep(Duration::from_secs(SECONDS));
         let calls = cfg.calls() - before;
         let most = 2 * 20 * 4 * SECONDS;
-        cfg.check(calls <= most, || {
+        cfg.check_under(&rules::RPC_BUDGET, calls <= most, || {
             format!(
-                "rule rpc-budget: {calls} RPCs were sent in {SECONDS} idle seconds by five servers, more than {most}: about ten heartbeats \
+                "{calls} RPCs were sent in {SECONDS} idle seconds by five servers, more than {most}: about ten heartbeats \
                  a second to each server are enough, and what is lost need not be sent again at once for ever"
             )
         });
@@ -422,9 +423,9 @@ fn snapshot_budget_2D() {
         cfg.sleep(Duration::from_secs(2));
         let sent = stage.delivered(Kind::Snapshot);
         // One for each of a few elections, each repeated now and then before it is answered.
-        cfg.check(sent <= 20, || {
+        cfg.check_under(&rules::RPC_BUDGET, sent <= 20, || {
             format!(
-                "rule rpc-budget: server {away} was sent {sent} snapshots to catch up once: one is enough, until it is answered or \
+                "server {away} was sent {sent} snapshots to catch up once: one is enough, until it is answered or \
                  seems lost (section 7)"
             )
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use kvraft::{Clerk, KvClient};
-use labtest::{observe, seconds};
+use labtest::{observe, rules, seconds};
 use linearizability::models::{self, KvCall, KvInput};
 
 use super::clerks::Desk;
@@ -94,9 +94,9 @@ impl TestClerk {
     #[track_caller]
     pub(crate) fn check_appends(&mut self, key: &str, client: usize, count: usize) {
         let value = self.get(key);
-        if let Some(objection) = appends::objection(&value, client, count) {
-            self.cfg
-                .fail(format!("key {key:?} does not hold what client {client} has appended: {objection}"));
+        if let Some((rule, objection)) = appends::objection(&value, client, count) {
+            let text = format!("key {key:?} does not hold what client {client} has appended: {objection}");
+            self.cfg.fail_under(rule, text);
         }
     }
 
@@ -117,7 +117,7 @@ impl TestClerk {
     #[track_caller]
     fn compare(&self, key: &str, expected: &str, value: &str, rule: &str) {
         let number = self.desk.number;
-        self.cfg.check(value == expected, || {
+        self.cfg.check_under(&rules::LINEARIZABLE, value == expected, || {
             let difference = appends::difference(expected, value);
             format!("clerk {number} read the wrong value of {key:?}: {difference}{rule}")
         });

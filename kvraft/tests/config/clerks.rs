@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use labrpc::{Client, Network};
-use labtest::{Cluster, Run, Station, Subject, count, observe, seconds, servers, thousands};
+use labtest::{Cluster, Run, Station, Subject, count, observe, rules, seconds, servers, thousands};
 use linearizability::models::{KvInput, KvStore};
 use linearizability::{Model, Text};
 use parking_lot::Mutex;
@@ -112,7 +112,7 @@ impl Clerks {
             let oldest = waiting.min_by_key(|(_, waiting)| waiting.since);
             let now = self.run.elapsed();
             if let Some((number, waiting)) = oldest.as_ref().filter(|(_, it)| now >= it.since + PATIENCE) {
-                self.run.fail(format!(
+                self.run.fail_under(&rules::CLERKS_ANSWERED, format!(
                     "{} of {}, called at {}, has not returned within {} s: a clerk must try one server after the other \
                      until one answers as leader, and a server must answer, if only that it does not lead, when \
                      leadership is lost or another command takes the place in the log",

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use labtest::rules::LINEARIZABLE;
 use labtest::{Run, TestName, observe, seconds, write_report};
 use linearizability::models::{KvClient, KvInput, KvRecorder, KvStore};
 use linearizability::{History, Options, Text, Verdict, check, page, report};
@@ -89,7 +90,8 @@ fn objection(history: &History<KvInput, Text>, verdict: &Verdict) -> Option<Stri
             "whether what the clerks were told is possible is unknown, and therefore this is no pass: {why}\n"
         )),
         Verdict::Violation(violation) => Some(format!(
-            "what the clerks were told is impossible for one store that executes one operation after the other:\n{}\n{}",
+            "what the clerks were told is impossible for one store that executes one operation after the other:\n\
+             {LINEARIZABLE}\n{}\n{}",
             report(&KvStore, history, verdict).trim_end(),
             meanwhile(history, &violation.core)
         )),
@@ -151,6 +153,7 @@ mod tests {
         let told = objection(&history, &verdict).unwrap();
         for part in [
             "impossible",
+            "\nrule linearizable: ",
             "vanished",
             "put \"k\" \"a\"",
             "|---",

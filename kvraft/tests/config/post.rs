@@ -83,7 +83,10 @@ impl Post {
     pub(crate) fn wait(&self, what: &str) {
         let done = || self.with(|inner| inner.rules.iter().all(|rule| rule.used || !rule.once)).then_some(());
         if self.cfg.run.wait_until(PATIENCE, done).is_none() {
-            self.cfg.run.fail_if_virtual(format!("{what} has not happened within {} s", PATIENCE.as_secs()));
+            self.cfg.run.fail_if_virtual(
+                &labtest::rules::CLERKS_ANSWERED,
+                format!("{what} has not happened within {} s", PATIENCE.as_secs()),
+            );
         }
     }
 

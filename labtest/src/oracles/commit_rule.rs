@@ -26,7 +26,8 @@ use super::{Judged, Rule};
 use crate::events::{Answer, AppendEntries, Arrival, Content, InstallSnapshot, Life, Number, Seen, What};
 use crate::text::servers;
 
-pub(crate) const COMMIT: Rule = Rule {
+/// The rule.
+pub const COMMIT: Rule = Rule {
     id: "commit-rule",
     says: "a leader commits an index when a majority has acknowledged it and the entry there is of its own term",
     paper: "section 5.4.2; figure 2, rules for leaders; figure 8",

@@ -13,7 +13,8 @@ use super::{Judged, Rule};
 use crate::events::{Content, Life, Number, Seen};
 use crate::text;
 
-pub(crate) const RULE: Rule = Rule {
+/// The rule.
+pub const RULE: Rule = Rule {
     id: "election-by-majority",
     says: "a candidate leads only with the votes of a majority of all servers, given for that very term",
     paper: "section 5.2; figure 2, rules for candidates",

@@ -16,7 +16,8 @@ use super::log_matching::LogMatching;
 use super::{Judged, Rule};
 use crate::events::{Content, Number, Seen};
 
-pub(crate) const RULE: Rule = Rule {
+/// The rule.
+pub const RULE: Rule = Rule {
     id: "leader-completeness",
     says: "an entry that is committed in a term is in the log of every leader of a later term",
     paper: "section 5.4; figure 3, Leader Completeness",

@@ -52,9 +52,13 @@ mod stale_term;
 mod state_machine;
 mod terms;
 
+pub use commit_rule::COMMIT;
+pub use election_majority::RULE as ELECTION_MAJORITY;
+pub use leader_completeness::RULE as LEADER_COMPLETENESS;
 pub(crate) use off::{Off, VARIABLE};
-pub(crate) use rule::{Judged, Objection};
-pub use rule::{RULES, Rule};
+pub use one_leader::RULE as ONE_LEADER;
+pub use rule::{Judged, Objection, RULES, Rule};
+pub use state_machine::RULE as STATE_MACHINE;
 
 use crate::events::{Content, Event, Life};
 

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use super::{Judged, Rule};
 use crate::events::{Number, Seen};
 
-pub(crate) const RULE: Rule = Rule {
+/// The rule.
+pub const RULE: Rule = Rule {
     id: "one-leader-per-term",
     says: "at most one leader can be elected in a given term",
     paper: "section 5.2; figure 3, Election Safety",

@@ -15,9 +15,9 @@ pub struct Rule {
     pub paper: &'static str,
 }
 
-/// An event that breaks a rule.
+/// What breaks a rule.
 #[derive(Debug)]
-pub(crate) struct Objection {
+pub struct Objection {
     pub(crate) rule: &'static Rule,
     /// Who did what, and what that contradicts.
     pub(crate) text: String,
@@ -31,8 +31,23 @@ impl fmt::Display for Objection {
     }
 }
 
-/// What an oracle thinks of an event.
-pub(crate) type Judged = Result<(), Box<Objection>>;
+impl Objection {
+    /// The same, told with these words before it.
+    pub(crate) fn after(mut self: Box<Self>, words: &str) -> Box<Objection> {
+        self.text.insert_str(0, words);
+        self
+    }
+}
+
+/// What an oracle thinks of an event, or a check of what it was shown.
+pub type Judged = Result<(), Box<Objection>>;
+
+/// As failures name it.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {}: {} ({})", self.id, self.says, self.paper)
+    }
+}
 
 impl Rule {
     /// An objection under this rule.
@@ -73,21 +88,26 @@ mod tests {
 
     use super::*;
 
+    /// Of oracles and of checks.
+    fn all() -> impl Iterator<Item = &'static Rule> {
+        RULES.into_iter().chain(crate::rules::CHECKED)
+    }
+
     #[test]
-    fn each_rule_has_a_page() {
+    fn each_rule_has_a_page_and_each_page_a_rule() {
         let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules");
         let pages: BTreeSet<String> = fs::read_dir(pages)
             .unwrap()
             .map(|page| page.unwrap().file_name().into_string().unwrap())
             .collect();
-        let rules: BTreeSet<String> = RULES.iter().map(|rule| format!("{}.md", rule.id)).collect();
-        assert_eq!(rules.len(), RULES.len(), "two rules share a name");
-        assert_eq!(rules.difference(&pages).collect::<Vec<_>>(), Vec::<&String>::new(), "without a page");
+        let rules: BTreeSet<String> = all().map(|rule| format!("{}.md", rule.id)).collect();
+        assert_eq!(rules.len(), all().count(), "two rules share a name");
+        assert_eq!(rules, pages);
     }
 
     #[test]
     fn a_page_begins_with_its_rule_and_names_the_place_in_the_paper() {
-        for rule in RULES {
+        for rule in all() {
             let page = format!("{}/../docs/rules/{}.md", env!("CARGO_MANIFEST_DIR"), rule.id);
             let page = fs::read_to_string(page).unwrap();
             assert!(page.starts_with(&format!("# {}\n", rule.id)), "{}", rule.id);

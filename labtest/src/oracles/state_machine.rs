@@ -12,7 +12,8 @@ use super::log_matching::LogMatching;
 use super::{Judged, Rule};
 use crate::events::{Seen, What};
 
-pub(crate) const RULE: Rule = Rule {
+/// The rule.
+pub const RULE: Rule = Rule {
     id: "state-machine-safety",
     says: "what is applied at an index is the entry committed there, on every server",
     paper: "section 5.4.3; figure 3, State Machine Safety",

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use labtest::{Applied, count, servers, show};
+use labtest::{Applied, count, rules, servers, show};
 use raft::{NotLeader, Start, State};
 
 use super::Config;
@@ -22,7 +22,7 @@ impl Config {
         let (node, incarnation) = self.cluster.node(server).ok_or(NotLeader)?;
         let command = command.to_string().into_bytes();
         let start = self.cluster.offer(&incarnation, &command, || node.raft.start(command.clone()))?;
-        self.check(start.index > 0, || {
+        self.check_under(&rules::START_AND_STATE, start.index > 0, || {
             format!(
                 "server {server} put {} at index 0, but the first index is 1 (figure 2, log[])",
                 show(&command)
@@ -41,7 +41,7 @@ impl Config {
         let after = self.state(leader);
         if let (Some(before), Some(after)) = (before, after) {
             if let Some(contradiction) = contradiction(leader, before, answer, after) {
-                self.fail(contradiction);
+                self.fail_under(&rules::START_AND_STATE, contradiction);
             }
         }
         answer.map_err(|NotLeader| format!("server {leader} was the leader a moment ago, but no longer is"))
@@ -78,7 +78,7 @@ impl Config {
     pub(crate) fn one_at(&self, index: u64, command: impl Display, expected: usize) {
         let command = command.to_string();
         let got = self.one(&command, expected);
-        self.check(got == index, || {
+        self.check_under(&rules::START_AND_STATE, got == index, || {
             format!(
                 "{} was agreed on at index {got}, expected index {index}: the log holds the commands given to \
                  start() and nothing else, from index 1 on",
@@ -118,25 +118,32 @@ impl Config {
             }
             let fate = fate(&self.cluster.applied().lock(), start.index, command.as_bytes());
             if outcome == Some(false) {
-                self.fail(format!(
-                    "{shown} can no longer be applied where it was put: {accepted}, but {fate}"
-                ));
+                self.fail_under(
+                    &rules::NO_AGREEMENT,
+                    format!("{shown} can no longer be applied where it was put: {accepted}, but {fate}"),
+                );
             }
             last_attempt = format!("{accepted}, but {fate}");
             if !retry {
-                self.fail(format!(
-                    "{shown} was not applied by {} within {} s: {last_attempt}",
-                    count(expected, "server"),
-                    APPLY_LIMIT.as_secs()
-                ));
+                self.fail_under(
+                    &rules::NO_AGREEMENT,
+                    format!(
+                        "{shown} was not applied by {} within {} s: {last_attempt}",
+                        count(expected, "server"),
+                        APPLY_LIMIT.as_secs()
+                    ),
+                );
             }
         }
-        self.fail(format!(
-            "{shown} was not applied by {} within {} s, accepted {}: {last_attempt}",
-            count(expected, "server"),
-            AGREE_LIMIT.as_secs(),
-            count(attempts, "time")
-        ))
+        self.fail_under(
+            &rules::NO_AGREEMENT,
+            format!(
+                "{shown} was not applied by {} within {} s, accepted {}: {last_attempt}",
+                count(expected, "server"),
+                AGREE_LIMIT.as_secs(),
+                count(attempts, "time")
+            ),
+        )
     }
 
     /// Gives a command to one connected server after the other, from the one after `last` on, until one accepts.
@@ -190,7 +197,7 @@ impl Config {
     pub(crate) fn check_applied_nowhere(&self, index: u64) {
         let objection = too_early(&self.cluster.applied().lock(), index);
         if let Some(objection) = objection {
-            self.fail(objection);
+            self.fail_under(&rules::COMMIT, objection);
         }
     }
 
@@ -240,11 +247,14 @@ impl Config {
                 pause *= 2;
             }
         }
-        self.fail(format!(
-            "index {index} was not applied by {} in about 31 s: of those alive, {} applied it",
-            count(expected, "server"),
-            servers(&living())
-        ))
+        self.fail_under(
+            &rules::NO_AGREEMENT,
+            format!(
+                "index {index} was not applied by {} in about 31 s: of those alive, {} applied it",
+                count(expected, "server"),
+                servers(&living())
+            ),
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use labtest::{count, servers};
+use labtest::{count, rules, servers};
 use raft::State;
 
 use super::Config;
@@ -22,7 +22,7 @@ impl Config {
             }
         }
         let connected: Vec<usize> = self.all().filter(|&server| self.is_connected(server)).collect();
-        self.fail(format!(
+        self.fail_under(&rules::NO_AGREEMENT, format!(
             "no leader was elected in about 5 s among the connected {}, a majority of {}: an election timeout must \
              start an election, and votes of a majority must win it (section 5.2)",
             servers(&connected),
@@ -49,7 +49,7 @@ impl Config {
     #[track_caller]
     pub(crate) fn check_no_leader(&self) {
         for (server, state) in self.connected_states() {
-            self.check(!state.is_leader, || {
+            self.check_under(&rules::ELECTION_MAJORITY, !state.is_leader, || {
                 format!(
                     "server {server} says it leads term {}, but too few servers are connected to elect it: it takes \
                      votes from a majority of all {} (section 5.2)",
@@ -68,7 +68,7 @@ impl Config {
         self.elections.lock().look(&states);
         for (server, state) in states {
             let (term, first) = *seen.get_or_insert((state.term, server));
-            self.check(term == state.term, || {
+            self.check_under(&rules::STEP_DOWN, term == state.term, || {
                 format!(
                     "server {first} is in term {term} and server {server} in term {}, though all are connected and \
                      one leads: terms are exchanged whenever servers communicate (section 5.1)",
@@ -109,7 +109,7 @@ impl Config {
     pub(super) fn note_leader(&self, server: usize, term: u64) {
         let noted = self.elections.lock().leads(server, term);
         if let Err(objection) = noted {
-            self.fail(objection);
+            self.fail_under(&rules::ONE_LEADER, objection);
         }
     }
 
