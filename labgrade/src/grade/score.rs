@@ -1,8 +1,8 @@
 //! From runs to a verdict on a test.
 //!
 //! A test scores if all its runs pass. Runs on which nothing can be said are tried again, twice; if nothing can be said of them
-//! even then, and no run has failed, the test is not judged. Seeds go in three batches, and after one of which none passed
-//! the rest is left: a submission that does nothing right should not take half an hour to say so.
+//! even then, and no run has failed, the test is not judged. Seeds go in three batches; as long as no run at all has passed, what
+//! follows a batch is left: a submission that does nothing right should not take half an hour to say so.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -59,8 +59,7 @@ pub(crate) fn judge(
             why = broken.or(why);
             left.retain(|seed| !known.contains_key(seed));
         }
-        let passed = batch.iter().any(|seed| known.get(seed).is_some_and(|run| run.became == Became::Passed));
-        if !batch.is_empty() && !passed {
+        if !known.values().any(|run| run.became == Became::Passed) {
             break;
         }
     }
@@ -157,6 +156,13 @@ mod tests {
         let (test, _) = judged(|seed, _| Some(if seed == 9 { Became::Failed } else { Became::Passed }));
         assert_eq!((test.status, test.points, test.passed, test.known), (Status::Failed, 0.0, 9, 10));
         assert_eq!((test.seed, test.headline.as_str()), (Some(9), "it does not hold"));
+    }
+
+    /// Seed 4 is a batch by itself: once that was taken for a solution that does nothing right.
+    #[test]
+    fn a_batch_that_fails_after_others_have_passed_ends_nothing() {
+        let (test, _) = judged(|seed, _| Some(if seed == 4 { Became::Failed } else { Became::Passed }));
+        assert_eq!((test.seed, test.passed, test.known), (Some(4), 9, 10));
     }
 
     #[test]
