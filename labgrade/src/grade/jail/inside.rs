@@ -83,7 +83,8 @@ fn run_step(args: &Args) -> io::Result<ExitCode> {
 /// A process that was killed by a signal ends like one that failed.
 fn wait_for(mut command: Command) -> io::Result<ExitCode> {
     let program = command.get_program().to_owned();
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", program.display()));
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", program.to_string_lossy()));
     let status: ExitStatus = command.status().map_err(named)?;
     Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
 }
