@@ -267,7 +267,7 @@ fn an_operation_that_does_not_return_is_reported_with_all_that_is_known() {
         "clerk 1 waits for get \"k\" since 0.",
         "it reaches no server",
         "could not reach it: the clerk is cut off from it",
-        "server  alive  connected    term  leader\n",
+        "server  state              term  vote  commit  log",
     ];
     objection.says(&parts);
 }

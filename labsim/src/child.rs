@@ -116,12 +116,12 @@ impl Order {
 }
 
 /// Runs `task` in a child and waits for it; real time is limited to `wall_max` and some grace. A run that fails with
-/// threads that wait for mutexes is repeated, to learn who holds them.
-pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
-    let mut ended = run_once(task, wall_max)?;
+/// threads that wait for mutexes is repeated, to learn who holds them. Its environment has these variables too.
+pub(crate) fn run(task: &Task, wall_max: Duration, told: &[(&'static str, String)]) -> io::Result<Ended> {
+    let mut ended = run_once(task, wall_max, told)?;
     let locks = ended.finished.as_ref().map(|finished| finished.locks.clone()).unwrap_or_default();
     if !locks.is_empty() {
-        let again = run_once(&Task { locks, ..task.clone() }, wall_max);
+        let again = run_once(&Task { locks, ..task.clone() }, wall_max, told);
         if let (Ok(finished), Ok(Ended { finished: Ok(again), .. })) = (&ended.finished, again) {
             if finished.trace == again.trace {
                 ended.finished = Ok(again);
@@ -131,7 +131,7 @@ pub(crate) fn run(task: &Task, wall_max: Duration) -> io::Result<Ended> {
     Ok(ended)
 }
 
-fn run_once(task: &Task, wall_max: Duration) -> io::Result<Ended> {
+fn run_once(task: &Task, wall_max: Duration, told: &[(&'static str, String)]) -> io::Result<Ended> {
     let (output, output_of_child) = pipe()?;
     let (result, result_of_child) = socket_pair()?;
     let order = format!(
@@ -151,6 +151,7 @@ fn run_once(task: &Task, wall_max: Duration) -> io::Result<Ended> {
     command
         .args(["--exact", &task.test, "--nocapture", "--test-threads=1", "--include-ignored"])
         .env(VARIABLE, order)
+        .envs(told.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(output_of_child.try_clone()?);

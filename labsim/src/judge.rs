@@ -102,7 +102,7 @@ impl Judge {
                 let slot = if real { slots::take_all() } else { slots::take_one() };
                 let Some(seed) = self.seeds.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
                 let task = Task { test: test.to_owned(), seed: *seed, record: false, locks: Vec::new() };
-                let ended = child::run(&task, wall_max);
+                let ended = child::run(&task, wall_max, &[]);
                 drop(slot);
                 write(self.record(*seed, ended));
             }

@@ -175,6 +175,7 @@ mod report;
 mod seeds;
 #[cfg(target_os = "linux")]
 mod slots;
+mod terminal;
 mod test;
 mod wire;
 
@@ -186,6 +187,7 @@ pub use env::{KnobError, Knobs};
 pub use options::{Handover, Options, Schedule};
 pub use report::{Failure, NoAnswer, PanicNote, Report, ThreadDump};
 pub use sim::Alloc;
+pub use terminal::terminal_width;
 pub use test::{Run, Test, name_of, replay_command};
 
 /// Runs `f` as the first thread of a simulated run, on this process, and waits for its end.

@@ -21,6 +21,8 @@ pub(crate) struct Seeds<'a> {
     pub(crate) real: bool,
     /// Every seed twice, and both runs must be the same.
     pub(crate) check: bool,
+    /// Variables for the environment of the runs.
+    pub(crate) told: &'a [(&'static str, String)],
 }
 
 /// One seed's outcome: what the child said, or the failure as it is to be shown; and its output.
@@ -81,7 +83,7 @@ impl Seeds<'_> {
     }
 
     fn run(&self, task: &Task) -> (Result<Finished, String>, String) {
-        match child::run(task, self.wall_max) {
+        match child::run(task, self.wall_max, self.told) {
             Ok(ended) => {
                 let result = ended.finished.and_then(|f| if f.ok { Ok(f) } else { Err(f.text) });
                 (result, ended.output)

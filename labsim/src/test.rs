@@ -35,6 +35,7 @@ pub struct Test {
     runs: u32,
     options: Options,
     after: Option<After>,
+    told: Vec<(&'static str, String)>,
 }
 
 type After = Box<dyn FnOnce(&mut Report<String>)>;
@@ -51,7 +52,14 @@ pub struct Run {
 impl Test {
     /// `name` is the test's full name, as `cargo test -- --list` shows it; see also [`name_of`].
     pub fn new(name: &str) -> Test {
-        Test { name: name.to_owned(), known: &[], runs: 1, options: Options::new(0), after: None }
+        Test {
+            name: name.to_owned(),
+            known: &[],
+            runs: 1,
+            options: Options::new(0),
+            after: None,
+            told: Vec::new(),
+        }
     }
 
     /// Names of environment variables, beginning with `LAB_`, that others read: not to be warned about.
@@ -76,6 +84,13 @@ impl Test {
     /// what the run has left behind, which takes no time of the run. It may change the result.
     pub fn after(mut self, after: impl FnOnce(&mut Report<String>) + 'static) -> Test {
         self.after = Some(Box::new(after));
+        self
+    }
+
+    /// Sets a variable in the environment of the runs' processes: for what only the process knows that the user has started,
+    /// such as what its output goes to. The run must not depend on it.
+    pub fn tell(mut self, name: &'static str, value: String) -> Test {
+        self.told.push((name, value));
         self
     }
 
@@ -125,7 +140,7 @@ impl Test {
             // Said by the process that the user started, and once.
             say_once(&remarks);
             if !knobs.in_process && !sim::debugged() {
-                return in_children(&self.name, self.runs, self.options.wall_max, &knobs, real);
+                return in_children(&self, &knobs, real);
             }
         }
         #[cfg(not(target_os = "linux"))]
@@ -169,7 +184,9 @@ fn say_once(remarks: &[String]) {
 
 /// Every seed in a process of its own; shows the output of the first, or of the smallest that failed.
 #[cfg(target_os = "linux")]
-fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: bool) -> Result<(), String> {
+fn in_children(test: &Test, knobs: &Knobs, real: bool) -> Result<(), String> {
+    let Test { name, runs, told, .. } = test;
+    let wall_max = test.options.wall_max;
     only_once(name);
     let (first, runs) = match &knobs.seed {
         Some((seed, build)) => {
@@ -181,9 +198,9 @@ fn in_children(name: &str, runs: u32, wall_max: Duration, knobs: &Knobs, real: b
             }
             (*seed, knobs.runs.unwrap_or(1))
         }
-        None => (fresh_seed(), knobs.runs.unwrap_or(if real { 1 } else { runs })),
+        None => (fresh_seed(), knobs.runs.unwrap_or(if real { 1 } else { *runs })),
     };
-    let seeds = Seeds { test: name, first, runs: u64::from(runs), wall_max, real, check: knobs.check };
+    let seeds = Seeds { test: name, first, runs: u64::from(runs), wall_max, real, check: knobs.check, told };
     let outcomes = seeds.try_all();
     let failed = outcomes.iter().find(|outcome| outcome.result.is_err());
     let Some(shown) = failed.or(outcomes.first()) else { return Ok(()) };

@@ -17,6 +17,7 @@ use crate::applied::Applied;
 use crate::events::{self, Command, Content, Death, Tap, What};
 use crate::incarnation::{Incarnation, NodeThreads};
 use crate::oracles::Off;
+use crate::report::servers::{self, Answer};
 use crate::run::{Run, Subject};
 use crate::{text, threads};
 
@@ -453,29 +454,16 @@ impl<N: Node> Subject for Inner<N> {
         let answer = |answered: Receiver<State>| answered.recv_deadline(deadline);
         let states: Vec<_> = asked.into_iter().map(|asked| asked.map(answer)).collect();
 
-        let slots = self.slots.lock();
-        let applied = self.applied.lock();
-        // Of services that keep no record nobody knows what they applied.
-        let recorded = applied.highest() > 0 || (0..slots.len()).any(|server| applied.last(server).is_some());
-        let head = if recorded { "  applied up to" } else { "" };
-        let mut out = format!("server  alive  connected    term  leader{head}\n");
-        for (server, (slot, state)) in slots.iter().zip(states).enumerate() {
-            let yes_no = |yes| if yes { "yes" } else { "no" };
-            let (term, leader) = match state {
-                None => ("-".to_string(), "-"),
-                Some(Ok(state)) => (state.term.to_string(), yes_no(state.is_leader)),
-                Some(Err(RecvTimeoutError::Timeout)) => ("?".to_string(), "? (state() does not answer)"),
-                Some(Err(RecvTimeoutError::Disconnected)) => ("?".to_string(), "? (state() panics)"),
-            };
-            let last = applied.last(server).map_or_else(|| "-".to_string(), |last| last.to_string());
-            let last = if recorded { format!("  {last}") } else { String::new() };
-            let (alive, connected) = (yes_no(slot.life.is_some()), yes_no(slot.side.is_some()));
-            out += &format!("{server:<6}  {alive:<5}  {connected:<9}  {term:>6}  {leader:<6}{last}\n");
-        }
-        if recorded {
-            out += &format!("highest index applied anywhere: {}\n", applied.highest());
-        }
-        out
+        let answers: Vec<Answer> = states
+            .into_iter()
+            .map(|state| match state {
+                None => Answer::NotAsked,
+                Some(Ok(state)) => Answer::Says(state),
+                Some(Err(RecvTimeoutError::Timeout)) => Answer::Silent,
+                Some(Err(RecvTimeoutError::Disconnected)) => Answer::Panics,
+            })
+            .collect();
+        self.run.events(|events| servers::table(&events.picture(), &answers))
     }
 
     fn summary(&self) -> String {
@@ -672,7 +660,10 @@ mod tests {
             }
             assert!(!report.contains("no failure"), "{report}");
             if crashed_by_the_test {
-                assert!(report.contains("\n0       yes"), "a server was ended before the report: {report}");
+                assert!(
+                    !report.contains("\n0       crashed"),
+                    "a server was ended before the report: {report}"
+                );
             }
             for toy in &*toys.lock() {
                 assert_eq!(toy.killed.load(Ordering::SeqCst), 1, "kills of server {}", toy.me);
@@ -708,16 +699,13 @@ mod tests {
             let cluster = cluster(run, 3, |seat| Toy { hangs: seat.me == 2, ..toy(seat) });
             cluster.connect(1);
             cluster.crash(0);
-            let unrecorded = cluster.inner.report();
-            assert!(unrecorded.contains("leader\n") && !unrecorded.contains("applied"), "{unrecorded}");
-            cluster.applied().lock().begin(2, b"").unwrap();
             let report = cluster.inner.report();
             let lines: Vec<Vec<&str>> =
                 report.lines().map(|line| line.split_whitespace().collect()).collect();
-            assert_eq!(lines[1], ["0", "no", "no", "-", "-", "-"], "{report}");
-            assert_eq!(lines[2], ["1", "yes", "yes", "7", "yes", "-"], "{report}");
-            assert_eq!(lines[3][..4], ["2", "yes", "no", "?"], "{report}");
-            assert!(report.contains("state() does not answer"), "{report}");
+            assert_eq!(lines[1], ["0", "crashed", "0", "-", "0"], "{report}");
+            assert_eq!(lines[2], ["1", "leader", "7", "-", "0"], "{report}");
+            assert_eq!(lines[3], ["2", "follower,", "cut", "off", "0", "-", "0"], "{report}");
+            assert!(report.contains("state() of server 2 does not answer"), "{report}");
         });
     }
 }

@@ -277,9 +277,16 @@ impl Run {
 
     /// Keeps a log line. To be called by an observer.
     pub(crate) fn keep_line(&self, line: impl FnOnce(Number, Duration) -> Line) {
-        let before = self.shared.events.lock().next();
+        // Code under test may log while the stream decodes a message of its own: then it is this thread's.
+        let before = self.shared.events.try_lock().map(|events| events.next());
+        let before = before.unwrap_or_else(|| self.shared.lines.lock().last());
         let line = line(before, self.elapsed());
         self.shared.lines.lock().push(line);
+    }
+
+    /// How many servers were ever started; 0 while the stream is being written to.
+    pub(crate) fn servers_seen(&self) -> usize {
+        self.shared.events.try_lock().map_or(0, |events| events.servers())
     }
 
     /// Fails the run because a rule was broken, from a thread that is no part of the test's text.

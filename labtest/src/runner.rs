@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::failure::{self, Failure};
 use crate::name::TestName;
 use crate::oracles::Rule;
+use crate::report::style::{self, Style};
 use crate::run::{Limits, Over, Progress, Run};
 use crate::{eventlog, logger, oracles, report, rules, threads};
 
@@ -62,24 +63,25 @@ pub fn run_named(name: TestName, body: impl FnOnce(&Run) + Send + 'static) {
 
 /// As [`run_named`], for tests so long that another number of `seeds` suits them, where the environment does not say.
 pub fn run_seeds(name: TestName, seeds: u32, body: impl FnOnce(&Run) + Send + 'static) {
-    let (test, body) = prepare(name, seeds, body);
+    let (test, body) = prepare(name, seeds, Style::of_output(), body);
     test.run(body);
 }
 
 /// The report of a test that must fail, with one seed; `None` if it passes. For tests of a harness, which show it
 /// what is wrong.
 pub fn objection(name: TestName, body: impl FnOnce(&Run) + Send + 'static) -> Option<String> {
-    let (test, body) = prepare(name, 1, body);
+    let (test, body) = prepare(name, 1, Style::default(), body);
     test.try_run(body).err()
 }
 
 fn prepare(
     name: TestName,
     seeds: u32,
+    style: Style,
     body: impl FnOnce(&Run) + Send + 'static,
 ) -> (labsim::Test, impl FnOnce(labsim::Run) -> String + Send + 'static) {
     let read = || {
-        logger::install()?;
+        logger::install(style)?;
         oracles::Off::read()?;
         eventlog::Knob::read()
     };
@@ -96,16 +98,16 @@ fn prepare(
     };
     let the_run: Arc<OnceLock<Run>> = Arc::default();
     let begun = the_run.clone();
-    let test = labsim::Test::new(name.full()).known(&VARIABLES).runs(seeds).options(options).after(
-        move |report: &mut labsim::Report<String>| {
+    let test = labsim::Test::new(name.full()).known(&VARIABLES).runs(seeds).options(options);
+    let test =
+        test.tell(style::VARIABLE, style.encode()).after(move |report: &mut labsim::Report<String>| {
             if let Some(run) = the_run.get() {
-                afterwards(run, &timeline, report);
+                afterwards(run, &timeline, style, report);
             }
-        },
-    );
+        });
     let body = move |run: labsim::Run| {
         let run = begun.get_or_init(|| Run::new(name, run.seed, LIMITS));
-        match run_once(run, body) {
+        match run_once(run, style, body) {
             Ok(summary) => summary,
             Err(report) => labsim::fail(report),
         }
@@ -113,25 +115,35 @@ fn prepare(
     (test, body)
 }
 
-/// What there is to do when a run is over, outside of it: those who have something to say of it are asked, and its log
-/// is written.
-fn afterwards(run: &Run, timeline: &eventlog::Knob, report: &mut labsim::Report<String>) {
-    show_remains(run, report);
+/// What there is to do when a run is over, outside of it: those who have something to say of it are asked, its log is
+/// written, and the report is made whole.
+fn afterwards(run: &Run, timeline: &eventlog::Knob, style: Style, report: &mut labsim::Report<String>) {
     judge(run, report);
-    if let Some(written) = eventlog::write(run, timeline, report) {
-        let told = match written {
-            Ok(eventlog::Written { page, log }) => format!(
-                "what happened, as a page for a browser: {}\nevent by event: {}",
-                page.display(),
-                log.display()
-            ),
-            Err(error) => format!("the log of events was not written: {error}"),
-        };
-        match &mut report.result {
-            Err(labsim::Failure::Reported(failure)) => *failure = format!("{}\n\n{told}", failure.trim_end()),
-            _ => eprintln!("{told}"),
+    let written = eventlog::write(run, timeline, report).map(|written| match written {
+        Ok(eventlog::Written { page, log }) => format!(
+            "what happened, as a page for a browser: {}\nevent by event: {}\n",
+            page.display(),
+            log.display()
+        ),
+        Err(error) => format!("the log of events was not written: {error}\n"),
+    });
+    let mut told = match &mut report.result {
+        Ok(_) => {
+            written.iter().for_each(|written| eprint!("{written}"));
+            return;
         }
+        Err(labsim::Failure::Reported(told)) => std::mem::take(told),
+        Err(_) => match report::of_ended(run, report, style) {
+            Some(told) => told,
+            // All that there is to say labsim says itself.
+            None => return,
+        },
+    };
+    told += &report::afterwards(run, std::mem::take(&mut report.stuck), style);
+    if let Some(written) = written {
+        told += &format!("\n{written}");
     }
+    report.result = Err(labsim::Failure::Reported(style.paint(&told)));
 }
 
 /// Asks those who have something to say of a run that is over. A run that was ended from outside was stopped in the
@@ -156,17 +168,6 @@ fn judge(run: &Run, report: &mut labsim::Report<String>) {
     }
 }
 
-/// After a run that was ended from outside and so could not report: the little that can be said.
-fn show_remains(run: &Run, report: &labsim::Report<String>) {
-    if let Ok(_) | Err(labsim::Failure::Reported(_)) = report.result {
-        return;
-    }
-    // Whoever held the lock was stopped for good: then there is nothing to say.
-    if let Some(remains) = report::remains(run) {
-        eprintln!("{remains}");
-    }
-}
-
 /// The run that is going on, if any.
 pub(crate) fn active() -> Option<Run> {
     labsim::no_preempt(|| ACTIVE.lock().clone())
@@ -177,7 +178,7 @@ fn set_active(run: Option<Run>) {
 }
 
 /// One run; what it did if it passes, its report if not.
-fn run_once(run: &Run, body: impl FnOnce(&Run) + Send + 'static) -> Result<String, String> {
+fn run_once(run: &Run, style: Style, body: impl FnOnce(&Run) + Send + 'static) -> Result<String, String> {
     set_active(Some(run.clone()));
     let the_run = run.clone();
     threads::spawn("test".to_string(), run.clone(), None, move || run_body(&the_run, body));
@@ -185,7 +186,7 @@ fn run_once(run: &Run, body: impl FnOnce(&Run) + Send + 'static) -> Result<Strin
         Ok(report::summary(run))
     } else {
         // The state of the servers is looked at before anything is ended.
-        let report = report::failure(run);
+        let report = report::failure(run, style);
         abandon(run);
         Err(report)
     };
@@ -306,7 +307,7 @@ pub(crate) mod tests {
         let _one = ONE_AT_A_TIME.lock();
         failure::install_hook();
         let begun = Instant::now();
-        let outcome = run_once(&Run::new(TestName::of::<fn()>(), 7, limits), body);
+        let outcome = run_once(&Run::new(TestName::of::<fn()>(), 7, limits), Style::default(), body);
         assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
         outcome
     }
@@ -316,8 +317,9 @@ pub(crate) mod tests {
         let _one = ONE_AT_A_TIME.lock();
         failure::install_hook();
         let options = labsim::Options::new(7);
-        let report =
-            labsim::run(options, move || run_once(&Run::new(TestName::of::<fn()>(), 7, limits), body));
+        let report = labsim::run(options, move || {
+            run_once(&Run::new(TestName::of::<fn()>(), 7, limits), Style::default(), body)
+        });
         report.result.expect("it comes to an end")
     }
 

@@ -85,6 +85,10 @@ fn a_run_is_the_same_whatever_is_shown_of_it() {
             (["--nocapture"], [("LAB_LOG", "trace")], true),
             (["--show-output"], [("LAB_LOG", "warn")], true),
             (["--show-output"], [("LAB_LOG", "error")], false),
+            (["--nocapture"], [("LAB_LOG", "trace,test")], true),
+            (["--nocapture"], [("LAB_TIMELINE", "always")], false),
+            (["--nocapture"], [("LAB_TIMELINE", "never")], false),
+            (["--nocapture"], [("CLICOLOR_FORCE", "1")], false),
             (["--nocapture"], [("RUST_BACKTRACE", "full")], false),
             (["--nocapture"], [("LAB_HANDOVER", "futex")], false),
         ] {
@@ -144,12 +148,12 @@ fn a_failure_comes_back_with_the_command_it_ends_with() {
 #[test]
 fn a_malformed_variable_is_an_error_that_says_what_it_takes() {
     for (name, value, takes) in [
-        ("LAB_LOG", "loud", "one of off, error, warn, info, debug, trace"),
+        ("LAB_LOG", "loud", "one of off, error, warn, info, debug, trace; with commas also `topic=level`, "),
         ("LAB_RUNS", "0", "a whole number of at least 1"),
         ("LAB_TIME", "virtual", "`sim` or `real`"),
     ] {
         let (passed, text) = again("chatter", &[], &[(name, value)]);
-        let expected = format!("{name}={value:?}: it takes {takes}\n");
+        let expected = format!("{name}={value:?}: it takes {takes}");
         assert!(!passed && text.contains(&expected) && !text.contains("panicked"), "{text}");
     }
 }

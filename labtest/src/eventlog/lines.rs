@@ -34,6 +34,11 @@ pub(crate) struct Line {
 }
 
 impl Lines {
+    /// The number of the event that came after the last line.
+    pub(crate) fn last(&self) -> Number {
+        self.kept.back().map_or(0, |line| line.before)
+    }
+
     pub(crate) fn push(&mut self, line: Line) {
         self.made += 1;
         self.kept.push_back(line);

@@ -133,6 +133,14 @@ impl Events {
         &self.before
     }
 
+    /// How things stand now.
+    pub(crate) fn picture(&self) -> Picture {
+        let mut picture = self.before.clone();
+        let mut changes = Changes::default();
+        self.kept.iter().for_each(|event| picture.see(event, &mut changes));
+        picture
+    }
+
     /// How many servers there are that were ever started.
     pub(crate) fn servers(&self) -> usize {
         self.servers.len()

@@ -1,0 +1,188 @@
+//! What a test says at its end: a few words if it passed, a report if it failed.
+//!
+//! A report tells, on one screen: what was expected and what was seen; how every server stood at that moment; what led
+//! there; which calls have not returned and which threads wait; what the rule that was broken has its reader look at. Its
+//! first part is made within the run, where servers can be asked; the rest when the run is over.
+
+mod backtrace;
+mod pages;
+pub(crate) mod servers;
+mod story;
+pub(crate) mod style;
+
+use std::fmt::Write;
+
+use crate::about::About;
+use crate::events::Events;
+use crate::failure::Failure;
+use crate::run::{Phase, Progress, Run};
+use crate::text::{count, seconds};
+use style::Style;
+
+/// Of a long test the last phases tell the most.
+const PHASES: usize = 4;
+/// Threads that wait, and calls of each: more than that helps nobody.
+const THREADS: usize = 5;
+const FRAMES: usize = 5;
+
+/// What a run that passed is said to have done: `3 peers, 84 RPCs, 9,120 bytes, index 3`.
+pub(crate) fn summary(run: &Run) -> String {
+    run.progress(|progress| progress.summary.join(", "))
+}
+
+/// The report of a failed run, within it: the failure, how the servers stand, and what led there.
+pub(crate) fn failure(run: &Run, style: Style) -> String {
+    let subjects = run.shared.progress.lock().subjects.clone();
+    // Asked without the lock: a subject may look at the run.
+    let about: Vec<String> = subjects.iter().map(|subject| subject.report()).collect();
+    // As an observer: a backtrace makes the report longer, and must not make the run another.
+    labsim::observe(|| {
+        let progress = run.shared.progress.lock();
+        let events = run.shared.events.lock();
+        let mut out = String::new();
+        head(&mut out, run, &progress, style);
+        about.iter().for_each(|about| out += &format!("\n{about}"));
+        if let Some(failure) = &progress.failure {
+            told(&mut out, failure, &events, style);
+        }
+        phases(&mut out, &progress);
+        calls(&mut out, &progress);
+        if let Some(backtrace) = progress.failure.as_ref().and_then(|failure| failure.backtrace.as_ref()) {
+            out += &format!("\nbacktrace:\n{}", backtrace::trimmed(&backtrace.to_string()));
+        }
+        out
+    })
+}
+
+/// The same of a run that was ended from outside, as far as it can be had without waiting for anything of it.
+pub(crate) fn of_ended(run: &Run, why: &labsim::Report<String>, style: Style) -> Option<String> {
+    let labsim::Report { result: Err(ended), panics, elapsed, .. } = why else { return None };
+    // Whoever held a lock was stopped for good: then there is nothing to say.
+    let progress = run.shared.progress.try_lock()?;
+    let events = run.shared.events.try_lock()?;
+    let mut out = format!("{} failed after {}", run.shared.name, seconds(*elapsed));
+    if let Some(phase) = progress.phases.last() {
+        out += &format!(", in phase \"{}\"", phase.title);
+    }
+    let ended = ended.to_string();
+    out += ":\n\n";
+    // A panic that came first is the likelier cause.
+    if let Some(first) = panics.first().filter(|first| !ended.starts_with(&first.to_string())) {
+        out += &format!("first, {first}\nthen, ");
+    }
+    out += ended.trim_end();
+    out.push('\n');
+    let picture = events.picture();
+    if !picture.servers.is_empty() {
+        out += &format!("\n{}", servers::table(&picture, &[]));
+    }
+    told(&mut out, &Failure::new(ended, *elapsed), &events, style);
+    phases(&mut out, &progress);
+    calls(&mut out, &progress);
+    Some(out)
+}
+
+/// What there is to add when the run is over: threads that wait, and the page of the rule.
+pub(crate) fn afterwards(run: &Run, threads: Vec<labsim::ThreadDump>, style: Style) -> String {
+    let mut out = String::new();
+    if !threads.is_empty() {
+        out += "\nthreads that wait for a lock since long:\n";
+        for mut thread in threads.iter().take(THREADS).cloned() {
+            thread.stack.truncate(FRAMES);
+            out += &thread.to_string();
+        }
+        if threads.len() > THREADS {
+            out += &format!("  ({} more)\n", count(threads.len() - THREADS, "thread"));
+        }
+    }
+    let rule = run.shared.progress.try_lock().and_then(|progress| {
+        let failure = progress.failure.as_ref()?;
+        failure.rule.map(|rule| rule.id).or_else(|| pages::named_in(&failure.message))
+    });
+    if let Some(heart) = rule.and_then(pages::heart) {
+        out += &format!("\n{}\n", style.wrap(&heart, 4));
+    }
+    out
+}
+
+/// The failure itself.
+fn head(out: &mut String, run: &Run, progress: &Progress, style: Style) {
+    let failure = progress.failure.as_ref();
+    let at = failure.map_or_else(|| run.elapsed(), |failure| failure.at);
+    let mut title = format!("{} failed after {}", run.shared.name, seconds(at));
+    // Some may have been entered between the failure and the end of the run.
+    if let Some(phase) = progress.phases.iter().rfind(|phase| phase.at <= at) {
+        title += &format!(", in phase \"{}\"", phase.title);
+    }
+    *out += &format!("{}:\n\n", style.wrap(&title, 2));
+    if let Some(failure) = failure {
+        *out += &format!("{}\n", style.wrap(&failure.to_string(), 2));
+    }
+}
+
+/// What led there.
+fn told(out: &mut String, failure: &Failure, events: &Events, style: Style) {
+    let about = About::of(failure, events);
+    let lines = story::events_of(failure, &about, events);
+    if !lines.is_empty() {
+        let legend = if failure.evidence.is_empty() { "" } else { " (* shows the failure)" };
+        *out += &format!("\nwhat led there{legend}:\n");
+        lines.iter().for_each(|line| *out += &format!("{}\n", style.wrap(line, 13)));
+    }
+    // No event shows the failure, and no server's thread has failed: too little happened, perhaps.
+    if failure.evidence.is_empty() && failure.server.is_none() {
+        let lines = story::traffic(failure, events);
+        if !lines.is_empty() {
+            *out += "\nmessages of the last 2 s:\n";
+            lines.iter().for_each(|line| *out += &format!("{line}\n"));
+        }
+    }
+}
+
+fn phases(out: &mut String, progress: &Progress) {
+    let at = progress.failure.as_ref().map(|failure| failure.at);
+    let phases: Vec<&Phase> =
+        progress.phases.iter().filter(|phase| at.is_none_or(|at| phase.at <= at)).collect();
+    if phases.is_empty() {
+        return;
+    }
+    *out += "\nphases:\n";
+    let hidden = phases.len().saturating_sub(PHASES);
+    if hidden > 0 {
+        let _ = writeln!(out, "  ({hidden} earlier not shown)");
+    }
+    for phase in &phases[hidden..] {
+        let _ = writeln!(out, "  {:>9}  {}", seconds(phase.at), phase.title);
+    }
+}
+
+fn calls(out: &mut String, progress: &Progress) {
+    if progress.calls.is_empty() {
+        return;
+    }
+    *out += "\ncalls into servers that have not returned:\n";
+    for call in &progress.calls {
+        let _ = writeln!(out, "  {} of server {}, since {}", call.what, call.server, seconds(call.since));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::TestName;
+    use crate::run::Limits;
+    use std::time::Duration;
+
+    #[test]
+    fn phases_after_the_failure_are_not_shown() {
+        let limits = Limits { test: Duration::MAX, call: Duration::MAX };
+        let run = Run::new(TestName::of::<fn()>(), 7, limits);
+        run.phase("before");
+        let at = run.elapsed();
+        std::thread::sleep(Duration::from_millis(1));
+        run.phase("after");
+        run.record(Failure::new("it is wrong".to_string(), at));
+        let report = failure(&run, Style::default());
+        assert!(report.contains("in phase \"before\"") && !report.contains("after\n"), "{report}");
+    }
+}

@@ -1,0 +1,412 @@
+//! The reports of five broken rules, as they are on a screen of 80 columns.
+//!
+//! Puppets play the servers: the test says what each asks, and what it is answered, one message after the other, so that
+//! a report depends neither on chance nor on the order of threads. What is expected of each is in `reports/`; after a
+//! change that is meant, `LABTEST_NEW_REPORTS=1 cargo test -p labtest --test reports` writes it anew, for the eyes of whoever commits it.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fs};
+
+use crossbeam_channel::Sender;
+use labnode::{ApplyMsg, Start, State};
+use labrpc::{AnyMessage, Network, NetworkOptions, Service};
+use labtest::events::{self, Content, Entry};
+use labtest::{Applier, Cluster, Node, Run, Seat, TestName};
+use parking_lot::Mutex;
+
+#[global_allocator]
+static ALLOC: labtest::Alloc = labtest::Alloc;
+
+/// Set where the tests that are to fail are run.
+const INNER: &str = "LABTEST_INNER";
+/// Set to write the expected reports anew.
+const ANEW: &str = "LABTEST_NEW_REPORTS";
+
+/// A screen.
+const COLUMNS: usize = 80;
+const LINES: usize = 46;
+
+// What the first number of a message says that it is.
+const VOTE: u64 = 0;
+const VOTED: u64 = 1;
+const APPEND: u64 = 2;
+const APPENDED: u64 = 3;
+
+labrpc::service! {
+    /// Answers what it was told to.
+    service "puppet" {
+        trait PuppetService; client PuppetClient;
+        rpc ask(Vec<u64>) -> Vec<u64>;
+    }
+}
+
+#[derive(Clone)]
+struct Puppet {
+    peers: Vec<PuppetClient>,
+    /// What the next one that is asked says.
+    answer: Arc<Mutex<Vec<u64>>>,
+    apply: Sender<ApplyMsg>,
+    applier: Arc<Applier>,
+    /// What it says of itself, and the lock that it needs for that.
+    state: Arc<Mutex<State>>,
+}
+
+impl PuppetService for Puppet {
+    fn ask(&self, request: Vec<u64>) -> labrpc::Result<Vec<u64>> {
+        self.learn(request[1], false);
+        Ok(self.answer.lock().clone())
+    }
+}
+
+impl Node for Puppet {
+    fn services(&self) -> Vec<Service> {
+        vec![self.clone().into_service()]
+    }
+
+    fn state(&self) -> State {
+        *self.state.lock()
+    }
+
+    fn kill(&self) {
+        self.applier.stop();
+    }
+}
+
+impl Puppet {
+    fn learn(&self, term: u64, is_leader: bool) {
+        let mut state = self.state.lock();
+        if term > state.term || is_leader {
+            *state = State { term, is_leader };
+        }
+    }
+
+    /// Waits for its own followers with its lock held, as no `start` must.
+    fn start_that_waits(&self) -> Start {
+        let _held = self.state.lock();
+        let (_never, agreed) = crossbeam_channel::bounded::<()>(0);
+        let _ = agreed.recv();
+        Start { index: 1, term: 1 }
+    }
+}
+
+/// What the numbers of a message mean.
+fn neutral(message: &dyn AnyMessage) -> Content {
+    let Some(numbers) = message.downcast_ref::<Vec<u64>>() else { return Content::Other };
+    match numbers[..] {
+        [VOTE, term, last_log_index, last_log_term] => {
+            Content::RequestVote(events::RequestVote { term, last_log_index, last_log_term, plain: true })
+        }
+        [VOTED, term, granted] => {
+            Content::RequestVoteReply(events::RequestVoteReply { term, granted: granted == 1 })
+        }
+        [APPEND, term, prev_log_index, prev_log_term, leader_commit, ref terms @ ..] => {
+            let entry = |(index, &term): (u64, &u64)| Entry { term, command: command(index) };
+            let entries = (prev_log_index + 1..).zip(terms).map(entry).collect();
+            Content::AppendEntries(events::AppendEntries {
+                term,
+                prev_log_index,
+                prev_log_term,
+                entries,
+                leader_commit,
+            })
+        }
+        [APPENDED, term, success] => {
+            Content::AppendEntriesReply(events::AppendEntriesReply { term, success: success == 1 })
+        }
+        _ => Content::Other,
+    }
+}
+
+fn command(index: u64) -> events::Command {
+    events::Command::of(format!("x{index}").as_bytes())
+}
+
+/// An index and the term there.
+type At = (u64, u64);
+
+/// Three puppets and what they are made to do.
+struct Play {
+    run: Run,
+    cluster: Cluster<Puppet>,
+    answer: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Play {
+    fn new(run: &Run) -> Play {
+        let latency = Duration::from_millis(1);
+        let network =
+            Network::new(NetworkOptions { latency: latency..=latency, ..NetworkOptions::default() });
+        let answer: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let said = answer.clone();
+        let cluster = Cluster::new(run, network, 3, move |seat: Seat| {
+            let Seat { peers, disk, incarnation, applied, .. } = seat;
+            let (apply, messages) = crossbeam_channel::bounded(0);
+            let applier = Applier::start(&incarnation, applied, &disk.snapshot(), messages, |_| ());
+            disk.save(b"state".to_vec(), None);
+            let peers = peers.into_iter().map(PuppetClient::new).collect();
+            let state = Arc::new(Mutex::new(State { term: 0, is_leader: false }));
+            Puppet { peers, answer: said.clone(), apply, applier: Arc::new(applier), state }
+        });
+        cluster.watch(neutral);
+        (0..3).for_each(|server| cluster.start(server));
+        (0..3).for_each(|server| cluster.connect(server));
+        Play { run: run.clone(), cluster, answer }
+    }
+
+    fn puppet(&self, server: usize) -> Puppet {
+        self.cluster.node(server).expect("it is alive").0
+    }
+
+    fn ask(&self, from: usize, to: usize, request: Vec<u64>, answer: Vec<u64>) {
+        *self.answer.lock() = answer;
+        self.puppet(from).learn(request[1], request[0] == APPEND);
+        let _ = self.puppet(from).peers[to].ask(&request).wait();
+        self.run.check_on();
+        self.run.sleep(Duration::from_millis(10));
+    }
+
+    /// `from` asks for a vote in `term`, with a log that ends like this, and has it.
+    fn vote(&self, from: usize, to: usize, term: u64, last: At) {
+        self.ask(from, to, vec![VOTE, term, last.0, last.1], vec![VOTED, term, 1]);
+    }
+
+    /// `from` leads `term` and sends entries of these terms after `prev`, which `to` has then.
+    fn append(&self, from: usize, to: usize, term: u64, prev: At, entries: &[u64], commit: u64) {
+        let request = [&[APPEND, term, prev.0, prev.1, commit], entries].concat();
+        self.ask(from, to, request, vec![APPENDED, term, 1]);
+    }
+
+    fn apply(&self, server: usize, index: u64) {
+        let command = format!("x{index}").into_bytes();
+        let _ = self.puppet(server).apply.send(ApplyMsg::Command { index, command });
+        self.run.sleep(Duration::from_millis(10));
+    }
+
+    fn restart(&self, server: usize) {
+        self.cluster.kill(server);
+        self.cluster.start(server);
+        self.cluster.connect(server);
+    }
+
+    /// Server 0 is elected in term 1, and has sent everybody one entry.
+    fn begin(&self) {
+        self.run.phase("elect server 0");
+        self.vote(0, 1, 1, (0, 0));
+        self.vote(0, 2, 1, (0, 0));
+        self.append(0, 1, 1, (0, 0), &[1], 0);
+        self.append(0, 2, 1, (0, 0), &[1], 0);
+    }
+}
+
+/// A test that fails when it is asked to. `F`, the closure of the test function, gives it its name.
+fn failing<F: FnOnce(&Play) + Send + 'static>(play: F) {
+    if env::var_os(INNER).is_some() {
+        labtest::run_named(TestName::of::<F>(), move |run| play(&Play::new(run)));
+    }
+}
+
+#[test]
+fn bad_vote() {
+    failing(|play| {
+        play.begin();
+        play.run.phase("restart a voter within a term");
+        log::info!(target: "note", "</script>\"}}]\n\x1b[31m");
+        play.vote(1, 2, 2, (1, 1));
+        play.restart(2);
+        play.vote(0, 2, 2, (1, 1));
+    });
+}
+
+#[test]
+fn bad_commit() {
+    failing(|play| {
+        play.run.phase("elect server 0 twice");
+        play.vote(0, 1, 1, (0, 0));
+        play.append(0, 1, 1, (0, 0), &[], 0);
+        play.vote(0, 1, 2, (1, 1));
+        play.append(0, 1, 2, (0, 0), &[1], 0);
+        play.append(0, 2, 2, (0, 0), &[1], 1);
+    });
+}
+
+#[test]
+fn bad_check() {
+    failing(|play| {
+        play.begin();
+        play.run.phase("elect server 1 with a longer log");
+        play.vote(1, 2, 2, (1, 1));
+        play.append(1, 0, 2, (1, 1), &[2, 2], 0);
+        play.append(1, 2, 2, (2, 2), &[2], 0);
+    });
+}
+
+#[test]
+fn bad_apply() {
+    failing(|play| {
+        play.begin();
+        play.append(0, 1, 1, (1, 1), &[], 1);
+        play.append(0, 2, 1, (1, 1), &[], 1);
+        (0..3).for_each(|server| play.apply(server, 1));
+        play.run.phase("apply again");
+        play.apply(2, 1);
+    });
+}
+
+#[test]
+fn bad_start() {
+    failing(|play| {
+        play.begin();
+        play.run.phase("give the leader a command");
+        let (puppet, incarnation) = play.cluster.node(0).expect("it is alive");
+        let _ = play.cluster.offer(&incarnation, b"x", || Ok(puppet.start_that_waits()));
+    });
+}
+
+/// What the test `name` reports on a screen of 80 columns, without what differs from one build to another.
+fn report_of(name: &str) -> String {
+    let output = Command::new(env::current_exe().expect("this executable"))
+        .args(["--exact", name, "--nocapture"])
+        .envs([(INNER, "1"), ("LAB_SEED", "7"), ("COLUMNS", &COLUMNS.to_string()), ("RUST_BACKTRACE", "0")])
+        .envs([("NO_COLOR", "1"), ("CARGO_PKG_NAME", env!("CARGO_PKG_NAME"))])
+        .output()
+        .expect("the test binary runs again");
+    assert!(!output.status.success(), "{name} passed");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let (_, report) = text.split_once(&format!("{name}: FAILED with seed 7\n")).expect("a report");
+    let (report, _) = report.split_once("\n\ntest ").expect("an end");
+    let mut out = String::new();
+    for line in report.lines() {
+        let line = match line.split_once("LAB_SEED=7@") {
+            Some((before, after)) => format!("{before}LAB_SEED=7@BUILD{}", &after["01234567".len()..]),
+            None => line.to_string(),
+        };
+        // Frames of a stack, and the directory of the build.
+        let line = match line.split_once(" at ") {
+            Some((frame, _)) if line.starts_with("      ") => frame.to_string(),
+            _ => line,
+        };
+        let line = match line.split_once(": /") {
+            Some((before, path)) => {
+                let file = Path::new(path).file_name().expect("a file").to_string_lossy();
+                format!("{before}: {file}")
+            }
+            None => line,
+        };
+        out += &format!("{line}\n");
+    }
+    out
+}
+
+#[test]
+fn the_first_screen_says_what_went_wrong() {
+    if time_is_real() {
+        return;
+    }
+    for name in ["bad_vote", "bad_commit", "bad_check", "bad_apply", "bad_start"] {
+        let report = report_of(name);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/reports/{name}.txt"));
+        if env::var_os(ANEW).is_some() {
+            fs::write(&file, &report).expect("it can be written");
+            continue;
+        }
+        let expected = fs::read_to_string(&file).expect("an expected report");
+        assert_eq!(report, expected, "of {name}; {ANEW}=1 writes it anew");
+        assert!(report.lines().count() <= LINES, "{name} does not fit on a screen");
+        let long = report.lines().find(|line| line.chars().count() > COLUMNS && !line.contains("LAB_SEED"));
+        assert_eq!(long, None, "in {name}");
+    }
+}
+
+/// With colours the text is the same.
+#[test]
+fn colours_are_for_those_who_ask() {
+    if time_is_real() {
+        return;
+    }
+    let output = |variable: &str| {
+        let output = Command::new(env::current_exe().expect("this executable"))
+            .args(["--exact", "bad_vote", "--nocapture"])
+            .envs([(INNER, "1"), ("LAB_SEED", "7"), (variable, "1")])
+            .output()
+            .expect("the test binary runs again");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let (coloured, plain) = (output("CLICOLOR_FORCE"), output("NO_COLOR"));
+    let voted = "server 2 voted twice in term 2: for server 1 and for server 0";
+    assert!(coloured.contains(&format!("\x1b[1;31m{voted}\x1b[0m\n")), "{coloured}");
+    assert!(plain.contains(&format!("\n{voted}\n")) && !plain.contains('\x1b'), "{plain}");
+}
+
+/// The log of the run of `name`, written into a directory of its own.
+fn log_of(name: &str) -> String {
+    let directory = env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    let output = Command::new(env::current_exe().expect("this executable"))
+        .args(["--exact", name])
+        .envs([(INNER, "1"), ("LAB_SEED", "7")])
+        .env("LAB_TIMELINE", directory.join("logs"))
+        .output()
+        .expect("the test binary runs again");
+    assert!(!output.status.success(), "{name} passed");
+    let log = directory.join(format!("logs/{name}-seed-7.ndjson"));
+    let text = fs::read_to_string(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+    fs::remove_dir_all(directory).expect("it can be removed");
+    text
+}
+
+/// The number in a field of a line.
+fn number(line: &str, field: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(&format!("\"{field}\":"))?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+/// What `docs/event-log.md` promises.
+#[test]
+fn the_event_log_of_a_failure_is_whole() {
+    if time_is_real() {
+        return;
+    }
+    let log = log_of("bad_vote");
+    let lines: Vec<&str> = log.lines().collect();
+    let head = "{\"schema\":\"raft-labs-event-log\",\"version\":1,\"test\":\"bad_vote\",\"seed\":7,";
+    assert!(lines[0].starts_with(head), "{}", lines[0]);
+    let end = lines[lines.len() - 1];
+    assert!(end.starts_with("{\"kind\":\"end\",") && end.contains("\"ok\":false"), "{end}");
+
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/event-log.md"));
+    let guide = guide.expect("it says what lines there are");
+    let mut before = (0, 0);
+    for line in &lines[1..] {
+        let place = (number(line, "n").expect(line), number(line, "t").expect(line));
+        assert!(before.0 <= place.0 && before.1 <= place.1, "{before:?}: {line}");
+        before = place;
+        let (kind, _) = line.split_once(",\"t\":").expect(line);
+        assert!(guide.contains(&format!("\n    {kind},")), "{kind} is not documented");
+    }
+
+    let of = |kind: &str| {
+        let begin = format!("{{\"kind\":\"{kind}\"");
+        lines.iter().copied().filter(move |line| line.starts_with(&begin))
+    };
+    let crashed = of("crash").any(|line| line.ends_with("\"server\":2,\"life\":0,\"how\":\"kill\"}"));
+    assert!(crashed && of("start").any(|line| line.contains("\"server\":2,\"life\":1,")), "{log}");
+    let failure = of("failure").next().expect("a failure");
+    for part in ["\"rule\":\"one-vote-per-term\"", "\"servers\":[0,1,2],\"term\":2,"] {
+        assert!(failure.contains(part), "{part} is missing in: {failure}");
+    }
+    let votes: Vec<String> = of("send")
+        .filter(|line| line.contains("\"from\":2") && line.contains("\"term\":2,\"vote_granted\":true"))
+        .map(|line| number(line, "n").expect(line).to_string())
+        .collect();
+    assert!(failure.ends_with(&format!("\"evidence\":[{}]}}", votes.join(","))), "{votes:?}: {failure}");
+    let note = r#""level":"info","target":"note","text":"</script>\"}]\n\u001b[31m"}"#;
+    assert!(of("line").any(|line| line.contains("\"thread\":\"test\"") && line.ends_with(note)), "{log}");
+}
+
+/// Whether time is real here: then reports are of another time each time.
+fn time_is_real() -> bool {
+    labsim::unsupported().is_some()
+}
