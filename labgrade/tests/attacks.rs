@@ -52,7 +52,7 @@ impl Grader {
     fn grade(&self, first: u64, count: u32) -> (Value, Duration) {
         let at = |name: &str| self.place.path().join(name).to_string_lossy().into_owned();
         let policy = format!(
-            "labs = [\"2A\"]\n[seeds]\npublished = {{ first = {first}, count = {count} }}\nderived = 0\n\
+            "labs = [\"2A\"]\nonly = [\"initial_election_2A\"]\n[seeds]\npublished = {{ first = {first}, count = {count} }}\nderived = 0\n\
              [limits]\nrun_s = 30\ntest_s = 90\nbuild_s = 1800\nmemory_mib = 512\nprocesses = 300\n"
         );
         fs::write(at("policy.toml"), policy).unwrap();

@@ -77,6 +77,10 @@ impl Builder {
         Ok(builder)
     }
 
+    pub(crate) fn toolchain(&self) -> &Path {
+        &self.toolchain
+    }
+
     /// The directory that holds the workspace to build.
     pub(crate) fn course(&self) -> PathBuf {
         self.work.join("course")

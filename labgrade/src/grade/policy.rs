@@ -5,6 +5,7 @@
 //! ```toml
 //! assignment = "labs 2A and 2B"        # part of what derived seeds follow from
 //! labs = ["2A", "2B"]                  # all, if not given
+//! only = ["count_2B", "rejoin_2B"]     # of these labs' tests; all, if not given
 //! secret = "at least sixteen bytes"    # or: secret_file = "secret", beside this file
 //! hidden = "hidden"                    # a directory beside this file, laid over the course's tests; see below
 //! visibility = "visible"               # of tests: visible, after_due_date, after_published, hidden
@@ -49,6 +50,8 @@ const SEEDS_MAX: u32 = 10_000;
 pub(crate) struct Policy {
     pub(crate) assignment: String,
     pub(crate) labs: Vec<Lab>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    only: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +135,7 @@ pub(crate) enum PolicyError {
     NoLimit(&'static str),
     #[error("`limits.run_s` is more than `limits.test_s`, which holds for all runs of a test")]
     RunAboveTest,
-    #[error("`[test.{0}]`: there is no such test in labs {1}")]
+    #[error("{0}: there is no such test in labs {1}")]
     UnknownTest(String, String),
     #[error("`hidden`: {0} is no directory")]
     NoHidden(PathBuf),
@@ -144,6 +147,7 @@ impl Default for Policy {
         Policy {
             assignment: "raft labs".into(),
             labs: Lab::all().collect(),
+            only: Vec::new(),
             secret: None,
             secret_file: None,
             hidden: None,
@@ -242,7 +246,7 @@ impl Policy {
     /// Checks what names tests, now that they are known: `tests` are their full names.
     pub(crate) fn check_tests<'a>(&self, tests: impl Iterator<Item = &'a str>) -> Result<(), PolicyError> {
         let tests: BTreeSet<&str> = tests.map(last_part).collect();
-        let unknown = self.test.keys().find(|name| !tests.contains(name.as_str()));
+        let unknown = self.test.keys().chain(&self.only).find(|name| !tests.contains(name.as_str()));
         if let Some(unknown) = unknown {
             // A policy may grade fewer labs today than it names tests of.
             let of_lab = Lab::all().find(|lab| lab.has(unknown));
@@ -251,10 +255,15 @@ impl Policy {
                 return Err(PolicyError::UnknownTest(unknown.clone(), labs.join(", ")));
             }
         }
-        if tests.iter().all(|test| self.points_of(test) == 0.0) {
+        if tests.iter().all(|test| !self.grades(test) || self.points_of(test) == 0.0) {
             return Err(PolicyError::NoPoints);
         }
         Ok(())
+    }
+
+    /// Whether a test of the graded labs, by any form of its name, is graded.
+    pub(crate) fn grades(&self, test: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == last_part(test))
     }
 
     /// What a test, by any form of its name, is worth.
@@ -290,6 +299,7 @@ impl Policy {
     pub(crate) fn for_students(&self) -> Policy {
         let mut policy = Policy { secret: None, hidden: None, ..self.clone() };
         policy.seeds.derived = 0;
+        policy.only.retain(|test| self.visibility_of(test, false) == Visibility::Visible);
         policy.test.retain(|_, test| test.visibility.unwrap_or(self.visibility) == Visibility::Visible);
         policy
     }
@@ -384,7 +394,9 @@ mod tests {
         assert!(check("[test.count_2B]\npoints = 0.0").is_ok());
         assert!(check("[test.other_2A]").is_ok(), "of a lab that is not graded");
         let error = check("[test.cuont_2B]").unwrap_err().to_string();
-        assert!(error.contains("`[test.cuont_2B]`: there is no such test in labs 2B"), "{error}");
+        assert!(error.contains("cuont_2B: there is no such test in labs 2B"), "{error}");
+        assert!(check("only = [\"basic_2B\"]").is_ok());
+        assert!(check("only = [\"bsaic_2B\"]").is_err());
         assert!(matches!(check("points = 0.0"), Err(PolicyError::NoPoints)));
     }
 

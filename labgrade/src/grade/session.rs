@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 
 use super::build::{BuildError, Builder, Suite};
 use super::course::{self, Course};
@@ -19,9 +20,18 @@ use super::policy::{Policy, last_part};
 use super::results::{Results, State, Status, TestResult};
 use super::score::{self, Batch};
 use super::{judge, source, submission};
+use crate::files::write_whole;
 use crate::labs::{Lab, Package};
 use crate::progress::Progress;
-use crate::tree::{Scratch, Tree};
+use crate::tree::{Scratch, Tree, fingerprint};
+
+/// What was found when the suites were built without a student's code.
+#[derive(Serialize, Deserialize)]
+struct Prepared {
+    /// Of everything that was built, and with what.
+    key: u64,
+    tests: Vec<(String, Lab, bool)>,
+}
 
 /// Beyond its limit, what a run may take to be ended by the suite's own process.
 const GRACE: Duration = Duration::from_secs(15);
@@ -64,12 +74,35 @@ impl Session {
             Session { policy, course, builder, strength, weakness, scratch, tests: Vec::new(), _lock: lock };
         let starter = session.course.starter();
         let rooms = if starter.files.is_empty() { session.course.solution() } else { starter };
-        session.tests = session.prepare(&patient, &rooms)?;
+        session.tests = session.prepared(&patient, &rooms, &work.join("prepared.json"))?;
         session
             .policy
             .check_tests(session.tests.iter().map(|(test, ..)| test.as_str()))
             .map_err(io::Error::other)?;
+        let Session { policy, tests, .. } = &mut session;
+        tests.retain(|(test, ..)| policy.grades(test));
         Ok(session)
+    }
+
+    /// The tests around `rooms`: as they were found the last time, kept in `at`, if nothing has changed since.
+    fn prepared(
+        &mut self,
+        builder: &Builder,
+        rooms: &Tree,
+        at: &Path,
+    ) -> io::Result<Vec<(String, Lab, bool)>> {
+        let trees = [self.tree(rooms, false)?, self.tree(rooms, true)?];
+        let mut parts: Vec<_> =
+            trees.iter().flatten().map(|tree| tree.fingerprint().to_le_bytes().to_vec()).collect();
+        parts.push(format!("{:?} {}", self.policy.labs, builder.toolchain().display()).into_bytes());
+        let key = fingerprint(parts.iter().map(Vec::as_slice));
+        let known = fs::read(at).ok().and_then(|text| serde_json::from_slice::<Prepared>(&text).ok());
+        if let Some(known) = known.filter(|known| known.key == key) {
+            return Ok(known.tests);
+        }
+        let tests = self.prepare(builder, rooms)?;
+        write_whole(at, serde_json::to_string(&Prepared { key, tests: tests.clone() })?)?;
+        Ok(tests)
     }
 
     /// Builds what is graded around `rooms`, and lists its tests.

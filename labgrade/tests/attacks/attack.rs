@@ -42,7 +42,7 @@ pub fn now() {
             exit(0);
         }
         3 => tell(writable(&["/proc/self/mem", "/proc/1/mem", "/proc/self/oom_score_adj", "/dev/mem"])),
-        4 => tell(readable(&["COURSE", "POLICY", "/etc/passwd", "/root", "/home", "/proc/1/environ", "/proc/self/environ"])),
+        4 => tell(readable(&["COURSE/Cargo.toml", "COURSE/raft/src", "POLICY", "/etc/passwd", "/root", "/home", "/proc/1/environ", "/proc/self/environ"])),
         5 => {
             let me = me.to_string_lossy().into_owned();
             tell(writable(&[&me, "COURSE/Cargo.toml", "POLICY", "/x", "/usr/lib/x", "/dev/x"]));
