@@ -22,7 +22,6 @@ scenarios! {
     old_leader_2B
     old_leaders_snapshot_2D
     old_snapshot_2D
-    old_snapshot_after_restart_2D
     old_term_entry_2B
     older_log_2B
     one_way_2A
