@@ -70,6 +70,9 @@ impl Grader {
     }
 }
 
+/// On a machine with much to do, the run's real time may be over before its CPU time is.
+const LOOP: &str = "busy loop";
+
 /// What the first test became, in a line.
 fn verdict(results: &Value) -> String {
     let test = &results["tests"][0];
@@ -99,9 +102,9 @@ fn every_attack_ends_in_the_right_verdict() {
         (6, "reached: []"),
         (7, "reached: []"),
         (8, "memory limit"),
-        (9, "busy loop"),
+        (9, LOOP),
         (10, ""),
-        (11, "busy loop"),
+        (11, LOOP),
         (12, "reached: []"),
         (13, "the test's process ended before the test"),
         (14, "the process aborted"),
@@ -112,7 +115,9 @@ fn every_attack_ends_in_the_right_verdict() {
         let verdict = verdict(&results);
         println!("attack {seed:2}: {verdict} ({:.1} s)", took.as_secs_f64());
         // A panic that nobody hears is no failure, if all goes well without that thread; it is no forgery either.
-        let right = seed == 15 || verdict.starts_with("failed: ") && verdict.contains(expected);
+        let right = seed == 15
+            || verdict.starts_with("failed: ")
+                && (verdict.contains(expected) || expected == LOOP && verdict.contains("did not end within"));
         // With what a fresh look at the build takes.
         if !right || took > Duration::from_secs(150) {
             wrong.push(format!("attack {seed}: {verdict}, after {took:?}"));
