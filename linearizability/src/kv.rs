@@ -135,13 +135,13 @@ enum Exact {
     Ambiguous,
 }
 
-/// Applies the method to the operations of one key.
-fn decide(ops: &[Op<'_>]) -> Exact {
+/// Applies the method to the operations of one key. Up to `work` is done where texts were written more than once.
+fn decide(ops: &[Op<'_>], work: usize) -> Exact {
     let tokens = Tokens::new(ops);
     match decode(ops, &tokens) {
         Err(blocks::Stop::Flaw(flaw)) => Exact::Flaw(flaw),
         Err(blocks::Stop::Ambiguous) => Exact::Ambiguous,
-        Ok(mut blocks) => match repeats::decide(ops, &tokens, &mut blocks) {
+        Ok(mut blocks) => match repeats::decide(ops, &tokens, &mut blocks, work) {
             Exact::Order(order) => Exact::Order(zones::with_nothings(ops, order)),
             other => other,
         },
@@ -212,7 +212,7 @@ impl Procedure for KvProcedure<'_> {
                 let core = core::Core { ops: vec![op], is_minimal: true, flaw };
                 return Progress::Violation(self.violation(&ops, core, || unreachable!("it has a flaw")));
             }
-            match decide(&ops) {
+            match decide(&ops, repeats::WORK) {
                 Exact::Order(order) => return Progress::Linearizable(order.into_iter().map(id).collect()),
                 Exact::Flaw(flaw) => {
                     let core = core::find(&ops, &flaw);

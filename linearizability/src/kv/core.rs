@@ -27,8 +27,13 @@ pub(super) struct Core {
 
 /// All trials together may look at so many operations; the verdict stands before any of them.
 const WORK: usize = 3_000_000;
+/// Of a long value, so many bytes are as much work as an operation.
+const BYTES: usize = 64;
 /// What one trial may search where the exact method does not apply, in configurations.
 const TRIAL: u64 = 2_000;
+/// What one trial may do where texts were written more than once. There are thousands of trials, and most of a
+/// long history are as hard as the verdict itself was.
+const REPEATS: usize = 50_000;
 /// Sets of so many suspects are searched for the smallest core; larger ones are only shrunk.
 const MAX_SUSPECTS: usize = 14;
 const SMALL: usize = 4;
@@ -101,7 +106,7 @@ impl<'a> Trials<'_, 'a> {
 
     fn core(&mut self, ops: Vec<usize>, is_minimal: bool) -> Core {
         let (names, relaxed): (Vec<u32>, Vec<Op<'_>>) = self.relaxed(&ops).into_iter().unzip();
-        let flaw = match decide(&relaxed) {
+        let flaw = match decide(&relaxed, REPEATS) {
             Exact::Flaw(flaw) => Some(flaw.rename(|op| names[op as usize])),
             _ => None,
         };
@@ -111,11 +116,11 @@ impl<'a> Trials<'_, 'a> {
     /// Whether the core is wrong whatever the others did.
     fn run(&mut self, core: &[usize]) -> Trial {
         let ops: Vec<Op<'_>> = self.relaxed(core).into_iter().map(|(_, op)| op).collect();
-        self.work += ops.len();
+        self.work += ops.iter().map(|op| 1 + op.text.len() / BYTES).sum::<usize>();
         if self.work > WORK {
             return Trial::GiveUp;
         }
-        match decide(&ops) {
+        match decide(&ops, REPEATS) {
             Exact::Flaw(_) => Trial::Holds,
             Exact::Order(_) => Trial::Lost,
             Exact::Ambiguous => match observed::is_linearizable(&ops, TRIAL) {

@@ -13,15 +13,23 @@ use super::blocks::Block;
 use super::tokens::Tokens;
 use super::{Exact, Flaw, INITIAL, Kind, Op, zones};
 
-/// How much may be tried, in layers and candidates looked at, before the general search is asked.
-const WORK: usize = 20_000_000;
+/// How much is tried for a verdict, in layers and candidates looked at, before the general search is asked.
+pub(super) const WORK: usize = 20_000_000;
 /// How many open places may be left to trying.
 const MAX_TRIED: usize = 64;
 
-/// Decides blocks some of whose layers may stand for one of several operations.
-pub(super) fn decide(ops: &[Op<'_>], tokens: &Tokens<'_>, blocks: &mut [Block<'_>]) -> Exact {
-    let mut matching =
-        Matching { ops, tokens, puts: Vec::new(), used: FxHashSet::default(), work: 0, flaw: None };
+/// Decides blocks some of whose layers may stand for one of several operations, unless that takes more than
+/// `work` (see [`WORK`]).
+pub(super) fn decide(ops: &[Op<'_>], tokens: &Tokens<'_>, blocks: &mut [Block<'_>], work: usize) -> Exact {
+    let mut matching = Matching {
+        ops,
+        tokens,
+        puts: Vec::new(),
+        used: FxHashSet::default(),
+        work: 0,
+        limit: work,
+        flaw: None,
+    };
     matching.puts = ops
         .iter()
         .filter(|op| op.kind == Kind::Put && op.returned())
@@ -54,6 +62,7 @@ struct Matching<'s, 'a> {
     /// Operations that have a place.
     used: FxHashSet<u32>,
     work: usize,
+    limit: usize,
     /// The first contradiction met.
     flaw: Option<Flaw>,
 }
@@ -148,7 +157,7 @@ impl Matching<'_, '_> {
                     }
                 }
             }
-            if self.work > WORK {
+            if self.work > self.limit {
                 return Err(Found::TooMuch);
             }
             if !changed {
