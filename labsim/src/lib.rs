@@ -139,9 +139,9 @@
 //!
 //! # What it costs
 //!
-//! CPU time on a small virtual machine, release build: a switch 0.14 us (sleep, park, condition variable), 0.19 us
-//! (rendezvous channel); with futexes 3 to 6 us. Starting and joining a thread 0.1 ms, of which the kernel has most
-//! and takes 0.07 ms without simulation. A process with an empty run 2 ms (real time). An allocation with its
+//! CPU time on a small virtual machine, release build: a switch 0.11 to 0.15 us (sleep, park, condition variable), 0.18 us
+//! (rendezvous channel); with futexes 3 to 4 us. Starting and joining a thread 1.6 us when an earlier one's kernel thread
+//! is free, 0.1 ms when not. A process with an empty run 1.3 ms (real time). An allocation with its
 //! release 13 ns. `cargo bench -p labsim` measures all of it.
 //!
 //! Memory: a thread that a crash of its node has stopped keeps its stack, its thread-locals and its kernel thread until

@@ -51,8 +51,6 @@ where
 
 pub(crate) fn end_rather_than_wait() {}
 
-pub(crate) fn stay_here(_wanted: Handover) {}
-
 pub(crate) fn debugged() -> bool {
     false
 }

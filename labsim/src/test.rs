@@ -125,9 +125,6 @@ impl Test {
             if let Some(order) = crate::child::Order::received().filter(|order| order.task.test == self.name)
             {
                 order.take_output();
-                if !real {
-                    sim::stay_here(self.options.handover);
-                }
                 self.options.seed = order.task.seed;
                 self.options.record = order.task.record;
                 let finished = self.run_here(real, &order.task.locks, body);
