@@ -305,9 +305,10 @@ fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant)
         let timeout = left.as_millis().min(i32::MAX as u128 - 1) as i32 + i32::from(!left.is_zero());
         // SAFETY: three entries.
         let ready = unsafe { libc::poll(polled.as_mut_ptr(), 3, timeout) };
-        if ready == 0 {
-            // After the end: the pipes are empty, though something may still hold them open.
-            got.late = !ended;
+        // A child that never stops writing is late, too. After its end: the pipes are empty, though something may still
+        // hold them open.
+        got.late = !ended && Instant::now() >= deadline;
+        if ready == 0 || got.late {
             return Ok(got);
         }
         let [from_output, from_result, from_process] = polled.map(|fd| ready > 0 && fd.revents != 0);
@@ -362,7 +363,7 @@ fn why(status: ExitStatus, late: bool, output: &str, wall_max: Duration) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use super::Stream;
+    use super::*;
 
     #[test]
     fn of_much_output_both_ends_are_kept() {
@@ -374,5 +375,17 @@ mod tests {
         let mut stream = Stream::new(4);
         stream.take(b"abcdef");
         assert_eq!(stream.into_text(), "abcdef");
+    }
+
+    #[test]
+    fn a_child_that_never_stops_writing_is_late() {
+        let mut command = Command::new("yes");
+        let mut child = command.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+        let output = File::from(OwnedFd::from(child.stdout.take().unwrap()));
+        let result = File::open("/dev/null").unwrap();
+        let got = collect(&child, output, result, Instant::now() + Duration::from_millis(50)).unwrap();
+        kill_group(&child);
+        child.wait().unwrap();
+        assert!(got.late && got.output.into_text().starts_with("y\ny\n"));
     }
 }
