@@ -15,6 +15,9 @@ mod prairielearn;
 use std::io;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use super::results::Results;
 use crate::files::write_whole;
 
@@ -49,7 +52,7 @@ impl Format {
             Format::Gradescope => vec![("results.json", gradescope::render(results))],
             Format::Classroom => {
                 let json = classroom::render(&theirs);
-                vec![("classroom.base64", classroom::base64(json.as_bytes())), ("classroom.json", json)]
+                vec![("classroom.base64", BASE64_STANDARD.encode(&json)), ("classroom.json", json)]
             }
             Format::Prairielearn => vec![("prairielearn.json", prairielearn::render(&theirs))],
             Format::Autolab => vec![("autolab.txt", autolab::render(&theirs))],
