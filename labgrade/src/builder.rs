@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::labs::Package;
 
@@ -28,6 +28,23 @@ pub(crate) fn cargo() -> OsString {
 /// returns the binary. Blocks for as long as the build takes. What was built there before is used again.
 pub(crate) fn build_suite(root: &Path, target: &Path, package: Package) -> Result<PathBuf, BuildError> {
     let messages = run_cargo(&["test", "--no-run", "--test", "suite"], root, target, package)?;
+    messages.lines().filter_map(suite_binary).next_back().ok_or(BuildError::NoBinary(package.name()))
+}
+
+/// Builds the suite of a package of the workspace at `root` as `cargo test` builds it, in the usual build directory. What
+/// cargo says of it goes to standard error, as it comes.
+pub(crate) fn build_shown(root: &Path, package: Package) -> Result<PathBuf, BuildError> {
+    let built = Command::new(cargo())
+        .args(["test", "--no-run", "--test", "suite", "--message-format=json-render-diagnostics"])
+        .args(["--package", package.name()])
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !built.status.success() {
+        return Err(BuildError::Failed(format!("the tests of {} do not compile; see above", package.name())));
+    }
+    let messages = String::from_utf8_lossy(&built.stdout);
     messages.lines().filter_map(suite_binary).next_back().ok_or(BuildError::NoBinary(package.name()))
 }
 

@@ -50,6 +50,11 @@ impl Lab {
         LABS[self.0].1
     }
 
+    /// The lab that a test is of, by its full name.
+    pub(crate) fn of_test(test: &str) -> Option<Lab> {
+        Lab::all().find(|lab| lab.has(test))
+    }
+
     /// Whether a test, by its full name, is in this lab's suite.
     pub(crate) fn has(self, test: &str) -> bool {
         test.strip_suffix(self.name()).is_some_and(|rest| rest.ends_with('_'))

@@ -1,33 +1,73 @@
-//! The labs' command line.
+//! The labs' command line: `cargo lab <command>`.
+//!
+//! | command | for | what it does | exit codes |
+//! |---|---|---|---|
+//! | `run` | students | tests over some seeds, with progress, a summary, and recorded failures | 0, 1, 2, 3, 130 |
+//! | `replay` | students | one run again, with everything recorded | 0, 1, 2, 3 |
+//! | `doctor` | students | what this machine lacks, and what that costs | 0, 1, 2 |
+//! | `completions` | students | completion for shells | 0, 2 |
+//! | `grade`, `policy` | staff | from a submission, hostile perhaps, to a score | their help |
+//! | `mutants` | staff | the kill matrix: what the suites make of known bugs, and of correct solutions | its help |
+//!
+//! Exit codes of the commands for students: 0 all passed; 1 some failed; 2 nothing was found out, as the command line is
+//! wrong, the code does not compile or a tool is missing; 3 of some runs nothing can be said; 130 interrupted.
+//!
+//! What they share:
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `labs` | which labs there are, and where their suites are |
+//! | `workspace` | the tree around the current directory; which tests are meant |
 //! | `builder` | builds a suite |
-//! | `runner` | runs tests of a built suite over seeds, each in a process of its own |
+//! | `trials` | tries tests with seeds, several processes at a time, as a plan says |
+//! | `judge` | asks a suite's process for seeds, and hears what became of each |
+//! | `record` | one run, recorded |
+//! | `board`, `progress` | what is shown meanwhile |
+//! | `signals`, `exit`, `time`, `files` | interruption, exit codes, kinds of time, whole files |
+//! | `labs` | which labs there are, and where their suites are |
+//! | `runner` | a built suite; runs a test of it to the end |
 //! | `verdict` | what a test binary says about a test |
 //! | `tree` | sources in memory: patches, and scratch copies |
-//! | `grade` | from a submission, hostile perhaps, to a score |
-//! | `mutants` | the kill matrix: what the suites make of known bugs, and of correct solutions |
 #![forbid(unsafe_code)]
 
+mod board;
 mod builder;
+
+mod completions;
+mod doctor;
+mod exit;
 mod files;
 mod grade;
+mod judge;
 mod labs;
 mod mutants;
 mod progress;
+mod record;
+mod replay;
+mod run;
 mod runner;
+mod signals;
+mod time;
 mod tree;
+mod trials;
 mod verdict;
+mod workspace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
-/// Runs, measures and grades the labs
+/// Runs, replays, grades and measures the labs
 #[derive(Debug, clap::Parser)]
-#[command(name = "labgrade", version)]
+#[command(
+    name = "labgrade",
+    bin_name = "cargo lab",
+    version,
+    after_help = "Examples:
+  cargo lab run 2B                  the tests of a lab
+  cargo lab replay basic_agree 7    one run again, recorded
+  cargo lab doctor                  what is missing here
+  cargo lab help run                more on a command"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,6 +75,10 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Run(run::Args),
+    Replay(replay::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
     Grade(grade::Args),
     Policy(grade::PolicyArgs),
     Mutants(mutants::Args),
@@ -44,6 +88,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match &Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Grade(args) => grade::run(args),
         Command::Policy(args) => grade::run_policy(args),
         Command::Mutants(args) => mutants::run(args),
@@ -51,6 +99,6 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
-        ExitCode::from(2)
+        ExitCode::from(exit::NOT_BEGUN)
     })
 }

@@ -105,18 +105,36 @@ impl Suite {
         self.tests.iter().any(|known| known == test)
     }
 
-    /// Runs a test over `seeds`, up to the first that fails, and waits for the end.
-    pub(crate) fn run(&self, test: &str, seeds: Seeds, manner: &Manner) -> io::Result<Outcome> {
+    /// Where its runs leave reports, logs and pages: `lab-reports` in the build directory.
+    pub(crate) fn reports(&self) -> PathBuf {
+        let beside = self.binary.parent().unwrap_or(Path::new("."));
+        let target =
+            if beside.ends_with("deps") { beside.ancestors().nth(2).unwrap_or(beside) } else { beside };
+        target.join("lab-reports")
+    }
+
+    /// A process for a test and nothing else, with those `LAB_` variables that `keep` says of all that are set.
+    pub(crate) fn command(&self, test: &str, keep: impl Fn(&str) -> bool) -> Command {
         let mut command = Command::new(&self.binary);
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAB_")) {
-            command.env_remove(name);
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("LAB_") && !keep(&text) {
+                command.env_remove(name);
+            }
         }
         command
             // With one thread the name is printed first, and the verdict on the same line.
             .args(["--exact", test, "--nocapture", "--test-threads=2"])
             .current_dir(&self.directory)
             .env("CARGO_PKG_NAME", self.package.name())
-            .env("CARGO_MANIFEST_DIR", &self.directory)
+            .env("CARGO_MANIFEST_DIR", &self.directory);
+        command
+    }
+
+    /// Runs a test over `seeds`, up to the first that fails, and waits for the end.
+    pub(crate) fn run(&self, test: &str, seeds: Seeds, manner: &Manner) -> io::Result<Outcome> {
+        let mut command = self.command(test, |_| false);
+        command
             // Taking one for each of thousands of failures takes its time, and changes no verdict.
             .env("RUST_BACKTRACE", "0")
             .env("LAB_SEED", seeds.first.to_string())
@@ -135,15 +153,16 @@ impl Suite {
     }
 }
 
-struct Ended {
-    success: bool,
-    late: bool,
-    cpu: Duration,
-    output: String,
+/// What became of a process.
+pub(crate) struct Ended {
+    pub(crate) success: bool,
+    pub(crate) late: bool,
+    pub(crate) cpu: Duration,
+    pub(crate) output: String,
 }
 
 /// Runs a command with its output in one stream, and kills its process if it is not done within `limit`.
-fn run_to_end(mut command: Command, limit: Duration) -> io::Result<Ended> {
+pub(crate) fn run_to_end(mut command: Command, limit: Duration) -> io::Result<Ended> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
@@ -174,7 +193,7 @@ fn run_to_end(mut command: Command, limit: Duration) -> io::Result<Ended> {
 }
 
 /// Reads to the end, and keeps the last `max` bytes or more: verdicts stand at the end.
-fn read_at_most(mut from: impl Read, max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at_most(mut from: impl Read, max: usize) -> io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {

@@ -38,7 +38,7 @@ impl Verdict {
         let begin = begin.or_else(|| output.starts_with(&failed).then_some(0));
         let said_ok = output.lines().any(|line| line.starts_with(&ok));
         match (begin, passed) {
-            (Some(begin), false) => match failure(test, &output[begin + failed.len()..], rules) {
+            (Some(begin), false) => match Failure::read(test, &output[begin + failed.len()..], rules) {
                 Some(failure) => Verdict::Failed(failure),
                 None => Verdict::Unknown(format!("the report of {test} cannot be read")),
             },
@@ -55,26 +55,37 @@ impl Verdict {
     }
 }
 
-/// Reads from the seed on.
-fn failure(test: &str, text: &str, rules: &[String]) -> Option<Failure> {
-    let (seed, report) = text.split_once('\n')?;
-    let seed = seed.trim().parse().ok()?;
-    let report = report.split("\nto see it again").next()?;
-    // What the check said ends where the run's own story begins.
-    let said = report.split("\nphases:").next()?;
-    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut headline = lines.next().unwrap_or("no reason given").to_owned();
-    let short = test.rsplit("::").next().unwrap_or(test);
-    if headline.starts_with(&format!("{short} failed ")) {
-        headline = lines.next().unwrap_or("no reason given").to_owned();
-    } else if headline.starts_with("thread '") && headline.contains(" panicked ") {
-        headline = format!("panic: {}", lines.next().unwrap_or("without a message"));
+impl Failure {
+    /// Reads output from the seed on.
+    fn read(test: &str, text: &str, rules: &[String]) -> Option<Failure> {
+        let (seed, report) = text.split_once('\n')?;
+        let report = report.split("\nto see it again").next()?;
+        Some(Failure::of_report(test, seed.trim().parse().ok()?, report, rules))
     }
-    if let Some((end, _)) = headline.char_indices().nth(HEADLINE_MAX) {
-        headline.truncate(end);
-        headline += "...";
+
+    /// What a run's report says.
+    pub(crate) fn of_report(test: &str, seed: u64, report: &str, rules: &[String]) -> Failure {
+        let said = said(report);
+        let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut headline = lines.next().unwrap_or("no reason given").to_owned();
+        let short = test.rsplit("::").next().unwrap_or(test);
+        if headline.starts_with(&format!("{short} failed ")) {
+            headline = lines.next().unwrap_or("no reason given").to_owned();
+        }
+        if headline.starts_with("thread '") && headline.contains(" panicked ") {
+            headline = format!("panic: {}", lines.next().unwrap_or("without a message"));
+        }
+        if let Some((end, _)) = headline.char_indices().nth(HEADLINE_MAX) {
+            headline.truncate(end);
+            headline += "...";
+        }
+        Failure { seed, rule: rule_in(said, rules), headline }
     }
-    Some(Failure { seed, rule: rule_in(said, rules), headline })
+}
+
+/// What the check said: it ends where the run's own story begins.
+pub(crate) fn said(report: &str) -> &str {
+    report.split("\nphases:").next().unwrap_or(report)
 }
 
 /// The first known rule that is named as one: `rule one-vote`, `[one-vote]` or `docs/rules/one-vote.md`.

@@ -21,7 +21,7 @@
 //!    There the crates forbid unsafe code whatever the sources say.
 //! 4. [`build`]: the suites are built in a jail: offline, locked, without the policy or hidden tests in reach. Suites with
 //!    hidden tests are built after that, into binaries of their own, from which only hidden tests are run.
-//! 5. [`judge`]: each test runs in a jail over its seeds, each seed in a process of its own. Verdicts come
+//! 5. [`crate::judge`]: each test runs in a jail over its seeds, each seed in a process of its own. Verdicts come
 //!    back over a socket that no student's code holds, marked with a number drawn for this test; without the
 //!    record for the end, nothing counts. Standard output is never read.
 //! 6. [`score`]: a test scores if all its runs pass. A run on which nothing can be said, because the system killed it or
@@ -43,7 +43,6 @@ mod build;
 mod course;
 mod formats;
 pub(crate) mod jail;
-mod judge;
 pub(crate) mod policy;
 mod results;
 mod score;

@@ -249,7 +249,7 @@ impl Policy {
         let unknown = self.test.keys().chain(&self.only).find(|name| !tests.contains(name.as_str()));
         if let Some(unknown) = unknown {
             // A policy may grade fewer labs today than it names tests of.
-            let of_lab = Lab::all().find(|lab| lab.has(unknown));
+            let of_lab = Lab::of_test(unknown);
             if of_lab.is_none_or(|lab| self.labs.contains(&lab)) {
                 let labs: Vec<_> = self.labs.iter().map(|lab| lab.name()).collect();
                 return Err(PolicyError::UnknownTest(unknown.clone(), labs.join(", ")));

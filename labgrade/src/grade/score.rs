@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use super::judge::{Became, Run};
 use super::results::{Status, TestResult};
+use crate::judge::{Became, Run};
 
 /// Seeds in the first batch.
 const FIRST_BATCH: usize = 3;

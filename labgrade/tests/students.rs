@@ -1,0 +1,209 @@
+//! `labgrade run` and its kin as a student uses them, in a tree of two tiny crates whose suites speak as the labs' suites do.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A suite without the labs' runtime: the code under test decides what becomes of a seed.
+const SUITE: &str = r#"
+use std::io::{Read, Write};
+use std::os::fd::AsFd as _;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|it| it == "--list") {
+        TESTS.iter().for_each(|test: &&str| println!("{test}: test"));
+        return;
+    }
+    let test = &arguments[2];
+    if std::env::var_os("LABSIM_JUDGE").is_none() {
+        return alone(test);
+    }
+    let mut channel = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut nonce = [0; 16];
+    channel.read_exact(&mut nonce).unwrap();
+    let mut number = || {
+        let mut bytes = [0; 8];
+        channel.read_exact(&mut bytes).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+    let count = number();
+    let seeds: Vec<u64> = (0..count).map(|_| number()).collect();
+    for seed in &seeds {
+        let (became, text) = PACKAGE::behave(test, *seed);
+        say(&mut channel, nonce, [became, *seed, 7, text.len() as u64, 0], &text);
+    }
+    say(&mut channel, nonce, [4, count, 0, 0, 0], "");
+}
+
+/// One run, recorded.
+fn alone(test: &str) {
+    let seed = std::env::var("LAB_SEED").unwrap();
+    let seed: u64 = seed.split('@').next().unwrap().parse().unwrap();
+    let (became, text) = PACKAGE::behave(test, seed);
+    assert_eq!(std::env::var("LAB_TIMELINE").unwrap(), "always");
+    let reports = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("lab-reports");
+    std::fs::create_dir_all(&reports).unwrap();
+    let stem = format!("{}-seed-{seed}", test.replace("::", "."));
+    std::fs::write(reports.join(format!("{stem}.ndjson")), "{\"build\":\"ab12\"}\n").unwrap();
+    std::fs::write(reports.join(format!("{stem}.timeline.html")), "<html>").unwrap();
+    println!("\nrunning 1 test\nlogged at {:?}", std::env::var("LAB_LOG"));
+    if became == 0 {
+        println!("{test}: ok; 1 peer; seed={seed}\ntest {test} ... ok\n");
+        return;
+    }
+    println!("{test}: FAILED with seed {seed}\n{text}\nto see it again:\n  x\n\ntest {test} ... FAILED\n");
+    std::process::exit(101);
+}
+
+fn say(to: &mut std::fs::File, nonce: [u8; 16], numbers: [u64; 5], text: &str) {
+    let mut message = nonce.to_vec();
+    numbers.iter().for_each(|number| message.extend(number.to_le_bytes()));
+    message.extend(text.as_bytes());
+    to.write_all(&message).unwrap();
+}
+"#;
+
+const GOOD: &str = "pub fn behave(_test: &str, _seed: u64) -> (u64, String) { (0, String::new()) }\n";
+
+/// `b_2B` fails with every seed from 5 on, for one of two reasons.
+const BAD: &str = r#"
+pub fn behave(test: &str, seed: u64) -> (u64, String) {
+    if !test.ends_with("b_2B") || seed < 5 {
+        return (0, String::new());
+    }
+    let why = if seed % 10 == 0 { "server 1 voted twice\nrule one-vote: x".into() } else { format!("index {seed} is lost") };
+    (1, format!("b_2B failed after 1.5 s:\n\n{why}\n\nphases:\n  1 s  first\n"))
+}
+"#;
+
+fn put(root: &Path, name: &str, text: &str) {
+    let path = root.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn tree(raft: &str) -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    put(root, "Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"raft\", \"kvraft\"]\n");
+    for (name, tests) in [("raft", "[\"lab::a_2A\", \"lab::b_2B\"]"), ("kvraft", "[\"lab::c_3A\"]")] {
+        let suite = "[[test]]\nname = \"suite\"\npath = \"tests/suite.rs\"\nharness = false\n";
+        let manifest =
+            format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{suite}");
+        put(root, &format!("{name}/Cargo.toml"), &manifest);
+        put(root, &format!("{name}/src/lib.rs"), if name == "raft" { raft } else { GOOD });
+        let suite = SUITE.replace("TESTS", tests).replace("PACKAGE", name);
+        put(root, &format!("{name}/tests/suite.rs"), &suite);
+    }
+    put(root, "docs/rules/one-vote.md", "# one vote\n");
+    place
+}
+
+/// The command's standard output and standard error together, and its exit code.
+fn lab(place: &Path, arguments: &[&str]) -> (String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_labgrade"));
+    command.args(arguments).current_dir(place);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAB_")) {
+        command.env_remove(name);
+    }
+    // The tree's own, whatever this test's build uses.
+    let Output { status, stdout, stderr } = command.env_remove("CARGO_TARGET_DIR").output().unwrap();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (text(&stdout) + &text(&stderr), status.code())
+}
+
+#[track_caller]
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn what_passes_is_listed_and_counted() {
+    let place = tree(GOOD);
+    let (said, code) = lab(place.path(), &["run"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_says(&said, &["ok      a_2A", "20 seeds", "ok      c_3A", "5 seeds"]);
+    assert_says(
+        &said,
+        &["2A        1       1       0        0       20", "3A        1       1       0        0        5"],
+    );
+}
+
+#[test]
+fn a_failure_is_recorded_and_can_be_replayed() {
+    let place = tree(BAD);
+    let (said, code) = lab(place.path(), &["run", "b_2B", "a_2A", "--first-seed", "1", "--seeds", "30"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &["ok      a_2A", "FAILED  b_2B", "26 of 30 seeds failed", "seed 5: index 5 is lost"]);
+    assert_says(&said, &["---- b_2B with seed 5 ----", "replay  cargo lab replay b_2B 5@ab12"]);
+    let reports = place.path().join("target/lab-reports");
+    let page = reports.join("lab.b_2B-seed-5.timeline.html");
+    assert_says(&said, &[&format!("page    {}", page.display())]);
+    assert!(page.is_file() && !reports.join("lab.b_2B-seed-6.ndjson").exists());
+
+    let (said, code) = lab(place.path(), &["replay", "b_2B", "7@ab12", "--log", "debug"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &["logged at Ok(\"debug\")", "index 7 is lost", "report  ", "log     ", "page    "]);
+    assert!(!said.contains("running 1 test") && !said.contains("... FAILED"), "{said}");
+    let report = fs::read_to_string(reports.join("lab.b_2B-seed-7.txt")).unwrap();
+    assert!(report.contains("index 7 is lost"), "{report}");
+    let (said, code) = lab(place.path(), &["replay", "b_2B", "4"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn nothing_is_said_of_runs_that_the_system_ends() {
+    let place =
+        tree("pub fn behave(_: &str, seed: u64) -> (u64, String) { (2 * (seed % 2), \"killed\".into()) }\n");
+    let (said, code) = lab(place.path(), &["run", "2A", "--first-seed", "1", "--seeds", "2"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert_says(&said, &["unknown a_2A", "seed 1: killed", "2A        1       0       0        1        1"]);
+}
+
+#[test]
+fn a_published_policy_says_what_is_run_and_what_it_scores() {
+    let place = tree(BAD);
+    let policy =
+        "labs = [\"2A\", \"2B\"]\npoints = 2.0\n[seeds]\npublished = { first = 3, count = 4 }\nderived = 0\n";
+    put(place.path(), "student.toml", policy);
+    let (said, code) = lab(place.path(), &["run", "--policy", "student.toml"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &["2 of 4 seeds failed", "seed 5:", "2 of 4 points"]);
+    assert!(!said.contains("c_3A"), "{said}");
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_is_said() {
+    let place = tree(GOOD);
+    for (arguments, hint) in [
+        (&["run", "2b"][..], "lab names are upper case, 2B"),
+        (&["run", "b_2B", "nothing_like_it"], "no test has \"nothing_like_it\" in its name"),
+        (&["run", "--seeds", "0"], "0 is not in 1..=1000000"),
+        (&["replay", "a_2A", "seven"], "a seed is a whole number"),
+        (&["replay", "_2", "7"], "may be any of a_2A, b_2B: say which"),
+        (&["run", "--policy", "nowhere.toml"], "nowhere.toml"),
+    ] {
+        let (said, code) = lab(place.path(), arguments);
+        assert_eq!(code, Some(2), "{said}");
+        assert_says(&said, &[hint]);
+    }
+    let (said, code) = lab(Path::new("/"), &["run"]);
+    assert_eq!(code, Some(2));
+    assert_says(&said, &["this is not a tree of the labs: change into the directory"]);
+    put(place.path(), "raft/src/lib.rs", "no Rust");
+    let (said, code) = lab(place.path(), &["run", "2A"]);
+    assert_eq!(code, Some(2));
+    assert_says(&said, &["raft/src/lib.rs", "error: the tests of raft do not compile; see above"]);
+}
+
+#[test]
+fn shells_learn_the_command_line() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (said, code) = lab(Path::new("/"), &["completions", shell]);
+        assert_eq!(code, Some(0));
+        assert_says(&said, &["replay", "policy"]);
+    }
+}
