@@ -12,6 +12,7 @@ mod post;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -92,13 +93,13 @@ where
     labtest::run_seeds(name, seeds, move |run| body(&Config::new(run, name, setting)));
 }
 
-/// The report of a test that must fail; `None` if it passes.
-pub(crate) fn objection<F>(setting: Setting, body: F) -> Option<String>
+/// The report of a test that must fail, whose files go into the directory `files`; `None` if it passes.
+pub(crate) fn objection<F>(setting: Setting, files: &Path, body: F) -> Option<String>
 where
     F: Fn(&Config) + Send + Sync + 'static,
 {
     let name = TestName::of::<F>();
-    labtest::objection(name, move |run| body(&Config::new(run, name, setting)))
+    labtest::objection(name, Some(files.to_path_buf()), move |run| body(&Config::new(run, name, setting)))
 }
 
 /// What a test begins with.

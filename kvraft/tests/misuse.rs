@@ -2,6 +2,7 @@
 //! should be; what is wrong about servers shows in what clerks are told.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -22,6 +23,8 @@ struct Objection {
     report: String,
     /// The page with the history, if one was written.
     page: Option<String>,
+    /// The event log.
+    log: String,
 }
 
 impl Objection {
@@ -30,15 +33,43 @@ impl Objection {
     where
         F: Fn(&Config) + Send + Sync + 'static,
     {
-        let report = objection(setting, body).expect("the harness did not object");
-        let path = report.lines().find_map(|line| line.split_once("for a browser: "));
-        let page = path.map(|(_, path)| {
-            let page = fs::read_to_string(path).expect("the page is where the report says");
-            // Each seed has its own.
+        // Each seed has files of its own there.
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objections");
+        let report = objection(setting, &directory, body).expect("the harness did not object");
+        let files = report.lines().filter_map(|line| line.split_once(": "));
+        let files = files.filter(|(_, path)| path.starts_with(&*directory.to_string_lossy()));
+        let taken = |(what, path): (&str, &str)| {
+            let text = fs::read_to_string(path).expect("the file is where the report says");
             fs::remove_file(path).expect("it was just read");
-            page
-        });
-        Objection { report, page }
+            (what.to_string(), text)
+        };
+        let files: BTreeMap<String, String> = files.map(taken).collect();
+        let file =
+            |what: &str| files.iter().find(|(said, _)| said.starts_with(what)).map(|(_, text)| text.clone());
+        let log = file("event by event").expect("there is a log");
+        Objection { page: file("all "), log, report }
+    }
+
+    /// The operations that the event log names as those that contradict each other: client and name.
+    fn core(&self) -> Vec<(String, String)> {
+        let text = |line: &str, field: &str| {
+            let (_, rest) = line.split_once(&format!("\"{field}\":\""))?;
+            Some(rest.split_once('"')?.0.to_string())
+        };
+        let lines = |kind: &str| {
+            let begin = format!("{{\"kind\":\"{kind}\",");
+            self.log.lines().filter(move |line| line.starts_with(&begin))
+        };
+        let Some((_, core)) = lines("failure").next().and_then(|line| line.split_once("\"core\":[")) else {
+            return Vec::new();
+        };
+        let ids = core.split_once(']').expect("the end of a list").0.split(',');
+        let operation = |id: &str| {
+            let line =
+                lines("op").find(|line| line.contains(&format!("\"id\":{id},"))).expect("the operation");
+            (text(line, "client").expect("a client"), text(line, "op").expect("a name"))
+        };
+        ids.map(operation).collect()
     }
 
     #[track_caller]
@@ -93,6 +124,9 @@ fn a_stale_read_is_told_with_a_picture_a_page_and_what_happened_meanwhile() {
         "to see it again",
     ]);
     objection.says(&["put \"k\" \"new\"", "get \"k\" -> \"old\"", "(from 0.", "all 4 operations, on a page"]);
+    let by = |client: &str, op: &str| (client.to_string(), op.to_string());
+    let core = [by("clerk 0", "put"), by("clerk 0", "put"), by("clerk 1", "get")];
+    assert_eq!(objection.core(), core, "{}", objection.log);
     let page = objection.page.expect("there is a page");
     assert!(page.contains("server 1 crashes"), "the page does not show what happened");
 }

@@ -49,6 +49,7 @@ where
         memory_peak: 0,
         alive: Vec::new(),
         stuck: Vec::new(),
+        waiting: Vec::new(),
         panics: Vec::new(),
         steps: Vec::new(),
         names: Vec::new(),

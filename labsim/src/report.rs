@@ -27,6 +27,8 @@ pub struct Report<R> {
     pub alive: Vec<ThreadDump>,
     /// If the run failed by a panic: threads that had waited for a lock for a virtual second or more.
     pub stuck: Vec<ThreadDump>,
+    /// In the same case: threads that had waited that long for anything else, without a time limit.
+    pub waiting: Vec<ThreadDump>,
     /// Panics in the order they happened, caught ones included.
     pub panics: Vec<PanicNote>,
     /// With `record`: every switch, and the names of the threads.
@@ -51,6 +53,7 @@ impl<R> Report<R> {
             memory_peak,
             alive: self.alive,
             stuck: self.stuck,
+            waiting: self.waiting,
             panics: self.panics,
             steps: self.steps,
             names: self.names,

@@ -2,7 +2,7 @@
 //
 //   node build.mjs            writes dist/page.html, which is checked in: Cargo needs no Node.js
 //   node build.mjs --check    only says whether that is what the sources build
-//   node build.mjs --tests    writes the tests as plain JavaScript into build/tests, and the script for pictures into build
+//   node build.mjs --tests    writes the tests as plain JavaScript into build/tests, and the scripts for pictures and figures into build
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync, mkdirSync } from "node:fs";
 import { build } from "esbuild";
@@ -14,7 +14,7 @@ if (process.argv.includes("--tests")) {
   const forNode = { ...common, outExtension: { ".js": ".mjs" }, platform: "node", packages: "external" };
   const entryPoints = readdirSync(here + "tests").filter(name => name.endsWith(".test.ts")).map(name => `${here}tests/${name}`);
   await build({ ...forNode, entryPoints, outdir: here + "build/tests" });
-  await build({ ...forNode, entryPoints: [here + "tests/pictures.ts"], outdir: here + "build" });
+  await build({ ...forNode, entryPoints: ["pictures", "measure"].map(name => `${here}tests/${name}.ts`), outdir: here + "build" });
 } else {
   const built = async (file, more) => {
     const out = await build({ ...common, ...more, entryPoints: [here + "src/" + file], write: false, minify: true, legalComments: "none" });

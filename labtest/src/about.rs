@@ -17,7 +17,8 @@ pub(crate) struct About {
 impl About {
     /// As the failure's message names them, the thread that failed belongs to one, and the events that show it have them.
     pub(crate) fn of(failure: &Failure, events: &Events) -> About {
-        let message = &failure.message;
+        // What follows the first paragraph are pictures and lists, with numbers of other kinds.
+        let message = failure.message.split("\n\n").next().unwrap_or_default();
         let mut servers: Vec<usize> = numbers_after(message, &["server", "servers"]);
         servers.extend(failure.server);
         for event in failure.evidence.iter().filter_map(|&number| events.get(number)) {
@@ -44,17 +45,32 @@ impl About {
     }
 }
 
-/// The numbers that follow one of these words: "servers 0, 1 and 4".
+/// The numbers that follow one of these words: "servers 0, 1 and 4", each separated from the next by a comma or "and".
 fn numbers_after<N: std::str::FromStr>(text: &str, words: &[&str]) -> Vec<N> {
     let mut numbers = Vec::new();
-    let mut counts = false;
-    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
-        match word.parse() {
-            Ok(number) if counts => numbers.push(number),
-            _ => counts = words.contains(&word) || counts && word == "and" && !numbers.is_empty(),
+    let is_part = |c: char| c.is_ascii_alphanumeric();
+    let mut rest = text;
+    while let Some(at) = rest.find(is_part) {
+        let (word, after) = split(&rest[at..], is_part);
+        rest = after;
+        if !words.contains(&word) {
+            continue;
+        }
+        // Behind the word stands a space, and then as many numbers as there are.
+        let mut list = after.strip_prefix(' ');
+        while let Some((number, after)) = list.map(|list| split(list, is_part)) {
+            let Ok(number) = number.parse() else { break };
+            numbers.push(number);
+            rest = after;
+            list = after.strip_prefix(", ").or_else(|| after.strip_prefix(" and "));
         }
     }
     numbers
+}
+
+/// The first characters that are such, and what follows them.
+fn split(text: &str, is_such: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !is_such(c)).unwrap_or(text.len()))
 }
 
 #[cfg(test)]
@@ -72,5 +88,8 @@ mod tests {
         let found = about("server 1 voted twice in term 5: for server 0 and for 17 others");
         assert_eq!(found, About { servers: vec![0, 1], index: None, term: Some(5) });
         assert_eq!(about("3 servers, and 5 terms"), About::default());
+        let found =
+            about("partition: servers 0 and 1 | servers 2\n  4.5 s: server 6 crashes (#9)\n\nserver 7");
+        assert_eq!(found, About { servers: vec![0, 1, 2, 6], index: None, term: None });
     }
 }

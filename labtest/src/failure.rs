@@ -30,6 +30,38 @@ pub(crate) struct Failure {
     pub(crate) rule: Option<&'static Rule>,
     /// The events that show it, oldest first.
     pub(crate) evidence: Vec<Number>,
+    /// The clients' operations that contradict each other.
+    pub(crate) core: Vec<Number>,
+}
+
+/// What somebody objects to who looks at a run when it is over.
+#[derive(Debug, Default)]
+pub struct Finding {
+    /// What is wrong, in its first line; the others tell more.
+    pub text: String,
+    /// The rule that was broken, if it is one.
+    pub rule: Option<&'static Rule>,
+    /// The clients' operations that contradict each other, if that is what is wrong, by the numbers that
+    /// [`Run::client_asks`](crate::Run::client_asks) gave them.
+    pub core: Vec<Number>,
+}
+
+impl From<String> for Finding {
+    fn from(text: String) -> Finding {
+        Finding { text, ..Finding::default() }
+    }
+}
+
+/// As reports have it: the rule stands below the first line.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, more) = self.text.split_once('\n').unwrap_or((&self.text, ""));
+        writeln!(f, "{first}")?;
+        if let Some(rule) = self.rule {
+            writeln!(f, "{rule}")?;
+        }
+        f.write_str(more)
+    }
 }
 
 impl Failure {
@@ -44,6 +76,7 @@ impl Failure {
             backtrace: None,
             rule: None,
             evidence: Vec::new(),
+            core: Vec::new(),
         }
     }
 
@@ -53,6 +86,17 @@ impl Failure {
         evidence.sort_unstable();
         evidence.dedup();
         Failure { rule: Some(rule), evidence, ..Failure::new(text, at) }
+    }
+
+    /// Takes in what was found wrong when the run was over.
+    pub(crate) fn add(&mut self, finding: Finding) {
+        let Finding { text, rule, core } = finding;
+        if !self.message.is_empty() {
+            self.message.push_str("\n\n");
+        }
+        self.message.push_str(text.trim_end());
+        self.rule = self.rule.or(rule);
+        self.core.extend(core);
     }
 }
 

@@ -3,10 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io, process};
 
-/// Writes a file into the directory `lab-reports` beside the build, in place of an earlier one of the same name, and
-/// returns its path. The file system is the real one, so not for use in the midst of a run.
-pub fn write_report(name: &str, contents: &str) -> io::Result<PathBuf> {
-    write_whole(&directory()?, name, contents)
+use crate::run::Run;
+
+/// How many files of each kind are kept of earlier runs.
+const KEPT: usize = 32;
+
+impl Run {
+    /// Writes a file about a run that is over and has failed, beside its event log, and returns its path; `None` if no
+    /// such files are to be written. `kind` is how its name ends. The file system is the real one, so not for use in
+    /// the midst of a run.
+    pub fn write_report(&self, kind: &str, contents: impl FnOnce() -> String) -> Option<io::Result<PathBuf>> {
+        let directory = self.shared.files.directory(true)?;
+        Some(directory.and_then(|directory| self.keep(&directory, kind, &contents())))
+    }
+
+    /// The same, into this directory; the oldest files of the kind are removed.
+    pub(crate) fn keep(&self, directory: &Path, kind: &str, contents: &str) -> io::Result<PathBuf> {
+        let stem = self.shared.name.full().replace("::", ".");
+        let path = write_whole(directory, &format!("{stem}-seed-{}{kind}", self.seed()), contents)?;
+        prune(directory, kind, KEPT)?;
+        Ok(path)
+    }
 }
 
 /// The directory `lab-reports` beside the build.
@@ -15,7 +32,7 @@ pub(crate) fn directory() -> io::Result<PathBuf> {
 }
 
 /// Writes a file in place of an earlier one of the same name, and returns its path. Whoever finds it finds all of it.
-pub(crate) fn write_whole(directory: &Path, name: &str, contents: &str) -> io::Result<PathBuf> {
+fn write_whole(directory: &Path, name: &str, contents: &str) -> io::Result<PathBuf> {
     fs::create_dir_all(directory)?;
     let path = directory.join(name);
     let beside = directory.join(format!(".{name}.{}", process::id()));
@@ -27,7 +44,7 @@ pub(crate) fn write_whole(directory: &Path, name: &str, contents: &str) -> io::R
 }
 
 /// Of the files whose names end so, removes all but the `kept` newest.
-pub(crate) fn prune(directory: &Path, ending: &str, kept: usize) -> io::Result<()> {
+fn prune(directory: &Path, ending: &str, kept: usize) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -57,7 +74,12 @@ fn directory_for(binary: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::eventlog::Knob;
+    use crate::name::TestName;
+    use crate::run::Limits;
 
     #[test]
     fn reports_go_into_the_target_directory() {
@@ -68,13 +90,19 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_written_anew() {
-        let name = "a_report_is_written_anew.txt";
+    fn a_report_is_written_anew_where_reports_are_wanted() {
+        let directory = env::temp_dir().join(format!("written-{}", process::id()));
+        let limits = Limits { test: Duration::MAX, call: Duration::MAX };
+        let run = |files| Run::new(TestName::of::<fn()>(), 7, limits, files);
         for contents in ["longer than the next", "short"] {
-            let path = write_report(name, contents).unwrap();
+            let written =
+                run(Knob::Always(Some(directory.clone()))).write_report(".txt", || contents.to_string());
+            let path = written.unwrap().unwrap();
+            assert!(path.starts_with(&directory) && path.to_string_lossy().ends_with("-seed-7.txt"));
             assert_eq!(fs::read_to_string(&path).unwrap(), contents);
         }
-        fs::remove_file(write_report(name, "").unwrap()).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        assert!(run(Knob::Never).write_report(".txt", || unreachable!()).is_none());
     }
 
     #[test]

@@ -51,8 +51,7 @@ mod threads;
 pub use applied::Applied;
 pub use applier::Applier;
 pub use cluster::{Cluster, Node, Seat};
-pub use failure::panic_message;
-pub use files::write_report;
+pub use failure::{Finding, panic_message};
 pub use incarnation::Incarnation;
 /// The allocator that a suite installs, so that in virtual time addresses are the same in each run of a seed.
 pub use labsim::Alloc;

@@ -14,9 +14,9 @@ use parking_lot::{Condvar, Mutex};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::eventlog::{Line, Lines};
+use crate::eventlog::{Knob, Line, Lines};
 use crate::events::{Events, Hook, Number, Outcome, Promise, What};
-use crate::failure::Failure;
+use crate::failure::{Failure, Finding};
 use crate::incarnation::Incarnation;
 use crate::name::TestName;
 use crate::oracles::{Objection, Rule};
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     /// The same, by the run's own clock.
     began: Duration,
     pub(crate) limits: Limits,
+    /// Whether, and where, files are written about it.
+    pub(crate) files: Knob,
     /// The number of the body's thread: older threads are none of the run's.
     pub(crate) first_thread: OnceLock<u64>,
     pub(crate) progress: Mutex<Progress>,
@@ -127,7 +129,7 @@ pub trait Subject: Send + Sync {
 }
 
 /// Looks at what a run has left behind, once it is over; the error is its objection.
-pub(crate) type Judge = Box<dyn FnOnce() -> Result<(), String> + Send>;
+pub(crate) type Judge = Box<dyn FnOnce() -> Result<(), Finding> + Send>;
 
 /// How long the threads of a killed server may take to end: a call to a server that cannot be reached takes up to 7 s.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -136,13 +138,14 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Over;
 
 impl Run {
-    pub(crate) fn new(name: TestName, seed: u64, limits: Limits) -> Run {
+    pub(crate) fn new(name: TestName, seed: u64, limits: Limits, files: Knob) -> Run {
         let shared = Shared {
             name,
             seed,
             started: Instant::now(),
             began: labsim::now(),
             limits,
+            files,
             first_thread: OnceLock::new(),
             progress: Mutex::default(),
             events: Mutex::default(),
@@ -453,7 +456,7 @@ impl Run {
     ///
     /// The run's threads are then stopped for good, wherever they were: what `judge` locks they must only have
     /// locked within [`labsim::observe`] or [`labsim::no_preempt`].
-    pub fn judge_afterwards(&self, judge: impl FnOnce() -> Result<(), String> + Send + 'static) {
+    pub fn judge_afterwards(&self, judge: impl FnOnce() -> Result<(), Finding> + Send + 'static) {
         self.progress(|progress| progress.judges.push(Box::new(judge)));
     }
 

@@ -2,11 +2,13 @@
 //! what happened.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::eventlog::Knob;
 use crate::failure::{self, Failure};
 use crate::name::TestName;
 use crate::oracles::Rule;
@@ -63,14 +65,19 @@ pub fn run_named(name: TestName, body: impl FnOnce(&Run) + Send + 'static) {
 
 /// As [`run_named`], for tests so long that another number of `seeds` suits them, where the environment does not say.
 pub fn run_seeds(name: TestName, seeds: u32, body: impl FnOnce(&Run) + Send + 'static) {
-    let (test, body) = prepare(name, seeds, Style::of_output(), body);
+    let (test, body) = prepare(name, seeds, Style::of_output(), None, body);
     test.run(body);
 }
 
 /// The report of a test that must fail, with one seed; `None` if it passes. For tests of a harness, which show it
-/// what is wrong.
-pub fn objection(name: TestName, body: impl FnOnce(&Run) + Send + 'static) -> Option<String> {
-    let (test, body) = prepare(name, 1, Style::default(), body);
+/// what is wrong. Its files go into the directory `files`; there are none without it.
+pub fn objection(
+    name: TestName,
+    files: Option<PathBuf>,
+    body: impl FnOnce(&Run) + Send + 'static,
+) -> Option<String> {
+    let files = files.map_or(Knob::Never, |files| Knob::Always(Some(files)));
+    let (test, body) = prepare(name, 1, Style::default(), Some(files), body);
     test.try_run(body).err()
 }
 
@@ -78,17 +85,19 @@ fn prepare(
     name: TestName,
     seeds: u32,
     style: Style,
+    files: Option<Knob>,
     body: impl FnOnce(&Run) + Send + 'static,
 ) -> (labsim::Test, impl FnOnce(labsim::Run) -> String + Send + 'static) {
     let read = || {
         logger::install(style)?;
         oracles::Off::read()?;
-        eventlog::Knob::read()
+        Knob::read()
     };
-    let timeline = read().unwrap_or_else(|malformed| {
+    let asked = read().unwrap_or_else(|malformed| {
         eprintln!("{malformed}");
         panic::resume_unwind(Box::new(malformed))
     });
+    let files = files.unwrap_or(asked);
     failure::install_hook();
     let options = labsim::Options {
         wall_max: WALL_MAX,
@@ -102,11 +111,11 @@ fn prepare(
     let test =
         test.tell(style::VARIABLE, style.encode()).after(move |report: &mut labsim::Report<String>| {
             if let Some(run) = the_run.get() {
-                afterwards(run, &timeline, style, report);
+                afterwards(run, style, report);
             }
         });
     let body = move |run: labsim::Run| {
-        let run = begun.get_or_init(|| Run::new(name, run.seed, LIMITS));
+        let run = begun.get_or_init(|| Run::new(name, run.seed, LIMITS, files));
         match run_once(run, style, body) {
             Ok(summary) => summary,
             Err(report) => labsim::fail(report),
@@ -117,9 +126,9 @@ fn prepare(
 
 /// What there is to do when a run is over, outside of it: those who have something to say of it are asked, its log is
 /// written, and the report is made whole.
-fn afterwards(run: &Run, timeline: &eventlog::Knob, style: Style, report: &mut labsim::Report<String>) {
-    judge(run, report);
-    let written = eventlog::write(run, timeline, report).map(|written| match written {
+fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
+    judge(run, style, report);
+    let written = eventlog::write(run, report).map(|written| match written {
         Ok(eventlog::Written { page, log }) => format!(
             "what happened, as a page for a browser: {}\nevent by event: {}\n",
             page.display(),
@@ -139,7 +148,8 @@ fn afterwards(run: &Run, timeline: &eventlog::Knob, style: Style, report: &mut l
             None => return,
         },
     };
-    told += &report::afterwards(run, std::mem::take(&mut report.stuck), style);
+    let (stuck, waiting) = (std::mem::take(&mut report.stuck), std::mem::take(&mut report.waiting));
+    told += &report::afterwards(run, &stuck, &waiting, style);
     if let Some(written) = written {
         told += &format!("\n{written}");
     }
@@ -148,21 +158,21 @@ fn afterwards(run: &Run, timeline: &eventlog::Knob, style: Style, report: &mut l
 
 /// Asks those who have something to say of a run that is over. A run that was ended from outside was stopped in the
 /// midst of things, and nobody is asked.
-fn judge(run: &Run, report: &mut labsim::Report<String>) {
+fn judge(run: &Run, style: Style, report: &mut labsim::Report<String>) {
     if !matches!(report.result, Ok(_) | Err(labsim::Failure::Reported(_))) {
         return;
     }
     for judge in run.progress(|progress| std::mem::take(&mut progress.judges)) {
-        if let Err(objection) = judge() {
+        if let Err(finding) = judge() {
             let before = match &report.result {
                 Err(labsim::Failure::Reported(failure)) => failure.trim_end().to_string(),
                 _ => format!("{} failed when it was over:", run.shared.name),
             };
-            let failure = Failure::new(objection.clone(), report.elapsed);
+            let told = format!("{before}\n\n{}", style.wrap_prose(&finding.to_string()));
+            let elapsed = report.elapsed;
             run.progress(|progress| {
-                progress.failure.get_or_insert(failure);
+                progress.failure.get_or_insert_with(|| Failure::new(String::new(), elapsed)).add(finding);
             });
-            let told = format!("{before}\n\n{objection}");
             report.result = Err(labsim::Failure::Reported(told));
         }
     }
@@ -307,7 +317,8 @@ pub(crate) mod tests {
         let _one = ONE_AT_A_TIME.lock();
         failure::install_hook();
         let begun = Instant::now();
-        let outcome = run_once(&Run::new(TestName::of::<fn()>(), 7, limits), Style::default(), body);
+        let outcome =
+            run_once(&Run::new(TestName::of::<fn()>(), 7, limits, Knob::Never), Style::default(), body);
         assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
         outcome
     }
@@ -318,7 +329,7 @@ pub(crate) mod tests {
         failure::install_hook();
         let options = labsim::Options::new(7);
         let report = labsim::run(options, move || {
-            run_once(&Run::new(TestName::of::<fn()>(), 7, limits), Style::default(), body)
+            run_once(&Run::new(TestName::of::<fn()>(), 7, limits, Knob::Never), Style::default(), body)
         });
         report.result.expect("it comes to an end")
     }
@@ -542,12 +553,12 @@ pub(crate) mod tests {
             let run_is_over = run.clone();
             run.judge_afterwards(move || {
                 assert!(run_is_over.progress(|progress| progress.over) && !labsim::is_simulated());
-                Err("one too many".to_string())
+                Err("one too many".to_string().into())
             });
-            run.judge_afterwards(|| Err("and another".to_string()));
+            run.judge_afterwards(|| Err("and another".to_string().into()));
             run.judge_afterwards(|| Ok(()));
         };
-        let report = objection(name_of(&body), body).expect("the test passed");
+        let report = objection(name_of(&body), None, body).expect("the test passed");
         for part in ["failed when it was over:\n\none too many\n\nand another\n", "to see it again"] {
             assert!(report.contains(part), "{part:?} is missing in: {report}");
         }
@@ -556,10 +567,10 @@ pub(crate) mod tests {
     #[test]
     fn a_judge_adds_to_the_report_of_a_run_that_failed() {
         let body = |run: &Run| {
-            run.judge_afterwards(|| Err("the consequence".to_string()));
+            run.judge_afterwards(|| Err("the consequence".to_string().into()));
             run.fail("the cause");
         };
-        let report = objection(name_of(&body), body).expect("the test passed");
+        let report = objection(name_of(&body), None, body).expect("the test passed");
         let (cause, consequence) = (report.find("the cause"), report.find("\n\nthe consequence\n"));
         assert!(cause.is_some() && cause < consequence, "{report}");
         assert!(!report.contains("when it was over"), "{report}");
@@ -568,7 +579,7 @@ pub(crate) mod tests {
     #[test]
     fn there_is_no_objection_to_a_run_that_passed_and_that_nobody_objects_to() {
         let body = |run: &Run| run.judge_afterwards(|| Ok(()));
-        assert_eq!(objection(name_of(&body), body), None);
+        assert_eq!(objection(name_of(&body), None, body), None);
     }
 
     #[test]
@@ -604,8 +615,9 @@ pub(crate) mod tests {
 
     #[test]
     fn random_streams_depend_on_seed_and_purpose_alone() {
-        let draw =
-            |seed, purpose| Run::new(TestName::of::<fn()>(), seed, LIMITS).rng(purpose).random::<u64>();
+        let draw = |seed, purpose| {
+            Run::new(TestName::of::<fn()>(), seed, LIMITS, Knob::Never).rng(purpose).random::<u64>()
+        };
         assert_eq!(draw(1, "a"), draw(1, "a"));
         assert_ne!(draw(1, "a"), draw(2, "a"));
         assert_ne!(draw(1, "a"), draw(1, "b"));

@@ -4,7 +4,7 @@
 //! a report depends neither on chance nor on the order of threads. What is expected of each is in `reports/`; after a
 //! change that is meant, `LABTEST_NEW_REPORTS=1 cargo test -p labtest --test reports` writes it anew, for the eyes of whoever commits it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -265,12 +265,46 @@ fn bad_start() {
     });
 }
 
+/// Never ends, and gives way all the time.
+#[test]
+fn bad_wait() {
+    failing(|play| {
+        play.begin();
+        play.run.phase("wait for ever");
+        loop {
+            std::thread::sleep(Duration::from_nanos(1));
+        }
+    });
+}
+
+#[test]
+fn bad_appetite() {
+    failing(|play| {
+        play.begin();
+        play.run.phase("collect");
+        let mut all = Vec::new();
+        loop {
+            all.push(vec![1_u8; 1 << 20]);
+        }
+    });
+}
+
+#[test]
+fn bad_end() {
+    failing(|play| {
+        play.begin();
+        std::process::abort();
+    });
+}
+
 /// What the test `name` reports on a screen of 80 columns, without what differs from one build to another.
 fn report_of(name: &str) -> String {
+    let directory = Directory::new(name);
     let output = Command::new(env::current_exe().expect("this executable"))
         .args(["--exact", name, "--nocapture"])
         .envs([(INNER, "1"), ("LAB_SEED", "7"), ("COLUMNS", &COLUMNS.to_string()), ("RUST_BACKTRACE", "0")])
         .envs([("NO_COLOR", "1"), ("CARGO_PKG_NAME", env!("CARGO_PKG_NAME"))])
+        .env("LAB_TIMELINE", &directory.0)
         .output()
         .expect("the test binary runs again");
     assert!(!output.status.success(), "{name} passed");
@@ -320,6 +354,69 @@ fn the_first_screen_says_what_went_wrong() {
     }
 }
 
+/// Such a run has no say in its end, but all that was seen of it until then is told.
+#[test]
+fn a_run_that_is_ended_from_outside_is_reported_too() {
+    if time_is_real() {
+        return;
+    }
+    for (name, limit, phase, why) in [
+        (
+            "bad_wait",
+            ("LAB_TIMEOUT", "1"),
+            "wait for ever",
+            "the run did not end within 1s of real time; what ran last:",
+        ),
+        ("bad_appetite", ("LAB_MEMORY", "64"), "collect", "memory limit: the run asked for more than 64 MiB"),
+    ] {
+        let directory = Directory::new(name);
+        let output = Command::new(env::current_exe().expect("this executable"))
+            .args(["--exact", name, "--nocapture"])
+            .envs([(INNER, "1"), ("LAB_SEED", "7"), limit])
+            .env("LAB_TIMELINE", &directory.0)
+            .output()
+            .expect("the test binary runs again");
+        let report = String::from_utf8(output.stdout).expect("text");
+        let phase = format!("s, in phase \"{phase}\":\n\n{why}\n");
+        for part in [
+            &*phase,
+            // Where it was.
+            "thread 'test'",
+            "reports.rs:",
+            "\nserver  state ",
+            "\n0       leader                1     0       0  1(1)\n",
+            "  server 0 leads term 1\n",
+            "phases:\n    0.000 s  elect server 0\n",
+            "as a page for a browser: ",
+            "to see it again:",
+        ] {
+            assert!(report.contains(part), "{part:?} is missing in: {report}");
+        }
+        let file = |kind: &str| fs::read_to_string(directory.0.join(format!("{name}-seed-7{kind}")));
+        let log = file(".ndjson").expect("a log");
+        let failure = log.lines().find(|line| line.starts_with("{\"kind\":\"failure\",")).expect("a failure");
+        assert!(failure.contains(why), "{failure}");
+        assert!(log.ends_with("}}\n") && file(".timeline.html").is_ok(), "{log}");
+    }
+}
+
+/// Of a process that dies nothing is left but the word that it did.
+#[test]
+fn a_process_that_dies_is_reported() {
+    let directory = Directory::new("bad_end");
+    let output = Command::new(env::current_exe().expect("this executable"))
+        .args(["--exact", "bad_end", "--nocapture"])
+        .envs([(INNER, "1"), ("LAB_SEED", "7")])
+        .env("LAB_TIMELINE", &directory.0)
+        .output()
+        .expect("the test binary runs again");
+    let report = String::from_utf8(output.stdout).expect("text");
+    for part in ["bad_end: FAILED with seed 7\n", "the process aborted (SIGABRT)", "to see it again"] {
+        assert!(report.contains(part), "{part:?} is missing in: {report}");
+    }
+    assert!(!directory.0.exists(), "there is nobody to write files");
+}
+
 /// With colours the text is the same.
 #[test]
 fn colours_are_for_those_who_ask() {
@@ -329,7 +426,7 @@ fn colours_are_for_those_who_ask() {
     let output = |variable: &str| {
         let output = Command::new(env::current_exe().expect("this executable"))
             .args(["--exact", "bad_vote", "--nocapture"])
-            .envs([(INNER, "1"), ("LAB_SEED", "7"), (variable, "1")])
+            .envs([(INNER, "1"), ("LAB_SEED", "7"), (variable, "1"), ("LAB_TIMELINE", "never")])
             .output()
             .expect("the test binary runs again");
         String::from_utf8(output.stdout).expect("text")
@@ -342,18 +439,32 @@ fn colours_are_for_those_who_ask() {
 
 /// The log of the run of `name`, written into a directory of its own.
 fn log_of(name: &str) -> String {
-    let directory = env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    let directory = Directory::new(&format!("log-of-{name}"));
     let output = Command::new(env::current_exe().expect("this executable"))
         .args(["--exact", name])
         .envs([(INNER, "1"), ("LAB_SEED", "7")])
-        .env("LAB_TIMELINE", directory.join("logs"))
+        .env("LAB_TIMELINE", &directory.0)
         .output()
         .expect("the test binary runs again");
     assert!(!output.status.success(), "{name} passed");
-    let log = directory.join(format!("logs/{name}-seed-7.ndjson"));
-    let text = fs::read_to_string(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
-    fs::remove_dir_all(directory).expect("it can be removed");
-    text
+    let log = directory.0.join(format!("{name}-seed-7.ndjson"));
+    fs::read_to_string(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()))
+}
+
+/// A place for the files of runs that fail as they should; it is removed with all that is in it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        Directory(env::temp_dir().join(format!("{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // There may be none: then the test fails for another reason.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The number in a field of a line.

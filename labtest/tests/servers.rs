@@ -125,7 +125,7 @@ fn simulate<F: Fn(&Run) + Send + 'static>(test: F) {
 
 /// The report of a test that must fail.
 fn objection<F: Fn(&Run) + Send + 'static>(test: F) -> Option<String> {
-    labtest::objection(TestName::of::<F>(), test)
+    labtest::objection(TestName::of::<F>(), None, test)
 }
 
 #[test]

@@ -17,12 +17,12 @@ static ALLOC: labtest::Alloc = labtest::Alloc;
 /// Set where tests that otherwise do nothing are to fail, or to talk.
 const INNER: &str = "LABTEST_INNER";
 
-/// Runs the test `name` again; whether it passed, and what it printed.
+/// Runs the test `name` again; whether it passed, and what it printed. It leaves no files unless it is asked to.
 fn again(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> (bool, String) {
     let output = Command::new(std::env::current_exe().expect("this executable"))
         .args(["--exact", name])
         .args(arguments)
-        .envs([("LAB_SEED", "7"), (INNER, "1"), ("RUST_BACKTRACE", "0")])
+        .envs([("LAB_SEED", "7"), (INNER, "1"), ("RUST_BACKTRACE", "0"), ("LAB_TIMELINE", "never")])
         .envs(environment.iter().copied())
         .output()
         .expect("the test binary runs again");
@@ -75,6 +75,8 @@ fn a_run_is_the_same_whatever_is_shown_of_it() {
         assert!(passed && text.contains("warning: chatter: there was talk\n"), "{text}");
         (trace[..16].to_string(), text.contains("has spoken"))
     };
+    let directory = std::env::temp_dir().join(format!("chatter-{}", std::process::id()));
+    let files = format!("{}/", directory.display());
     // Several, as not every seed's schedule preempts threads where they allocate.
     let seeds = ["1", "2", "3", "4", "5", "6", "7", "8"];
     let mut traces = HashSet::new();
@@ -86,8 +88,7 @@ fn a_run_is_the_same_whatever_is_shown_of_it() {
             (["--show-output"], [("LAB_LOG", "warn")], true),
             (["--show-output"], [("LAB_LOG", "error")], false),
             (["--nocapture"], [("LAB_LOG", "trace,test")], true),
-            (["--nocapture"], [("LAB_TIMELINE", "always")], false),
-            (["--nocapture"], [("LAB_TIMELINE", "never")], false),
+            (["--nocapture"], [("LAB_TIMELINE", files.as_str())], false),
             (["--nocapture"], [("CLICOLOR_FORCE", "1")], false),
             (["--nocapture"], [("RUST_BACKTRACE", "full")], false),
             (["--nocapture"], [("LAB_HANDOVER", "futex")], false),
@@ -98,6 +99,9 @@ fn a_run_is_the_same_whatever_is_shown_of_it() {
         traces.insert(plain);
     }
     assert_eq!(traces.len(), seeds.len(), "each seed is a run of its own");
+    let written = std::fs::read_dir(&directory).expect("they were asked for").count();
+    assert_eq!(written, 2 * seeds.len(), "a log and a page for each seed");
+    std::fs::remove_dir_all(directory).expect("they can be removed");
 }
 
 /// Fails at a time that the order of threads decides.

@@ -4,7 +4,7 @@
 //! from the history travels as JSON in which no character can end the script element, and is shown as text,
 //! never as markup.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 use crate::history::{History, NEVER, intervals};
@@ -99,7 +99,12 @@ fn data<M: Model>(
     let bad = partition.and_then(|name| numbers.get(name)).map_or(-1, |&n| n as i64);
     json.field("bad", |j| j.number(bad));
 
-    json.field("client", |j| j.list(ops, |j, op| j.number(op.client as i64)));
+    // As text: the numbers of a script have too few digits for them.
+    let clients: BTreeSet<u64> = ops.iter().map(|op| op.client).collect();
+    let clients: Vec<u64> = clients.into_iter().collect();
+    json.field("clients", |j| j.list(&clients, |j, client| j.text(&client.to_string())));
+    let place = |client| clients.partition_point(|&other| other < client) as i64;
+    json.field("client", |j| j.list(ops, |j, op| j.number(place(op.client))));
     json.field("part", |j| j.list(&partitions, |j, n| j.number(*n as i64)));
     // Positions on the axis are ranks: what overlaps is visible at every scale.
     json.field("from", |j| j.list(&ranks, |j, at| j.number(at.call.into())));
@@ -229,6 +234,19 @@ mod tests {
         }
         assert!(page.contains("&lt;/script>"), "the title is escaped");
         assert!(!page.contains("alert(1)</"));
+    }
+
+    /// Of a number of a script the last digits would be lost, and some clients take random numbers for names.
+    #[test]
+    fn clients_keep_all_their_digits() {
+        let ops = [7, u64::MAX, 7, (1 << 53) + 1]
+            .map(|client| Operation::new(client, 1, KvInput::get("k"), 2, "".into()));
+        let history = History::new(ops.to_vec()).unwrap();
+        let verdict = check(&KvStore, &history, &Options::default());
+        let page = page(&KvStore, &history, &verdict, "");
+        let expected =
+            "\"clients\":[\"7\",\"9007199254740993\",\"18446744073709551615\"],\n\"client\":[0,2,0,1],";
+        assert!(page.contains(expected), "{page}");
     }
 
     #[test]

@@ -135,7 +135,8 @@ fn begin<'a>(
     cfg.run.check_on();
     observe(|| {
         let input = input();
-        desk.begin(&cfg.run, input.clone(), place);
+        let number = desk.begin(&cfg.run, input.clone(), place);
+        cfg.record.number(desk.number, number);
         let since = seconds(cfg.run.elapsed());
         log.call(input).note(format!("from {since}"))
     })

@@ -136,8 +136,8 @@ impl Desk {
         }
     }
 
-    /// The clerk begins an operation.
-    pub(super) fn begin(&self, run: &Run, input: KvInput, place: &'static Location<'static>) {
+    /// The clerk begins an operation. The answer is its number in the run's stream of events.
+    pub(super) fn begin(&self, run: &Run, input: KvInput, place: &'static Location<'static>) -> u64 {
         let (op, key, value) = match &input {
             KvInput::Get { key } => ("get", key, None),
             KvInput::Put { key, value } => ("put", key, Some(value)),
@@ -145,6 +145,7 @@ impl Desk {
         };
         let operation = run.client_asks(&name(self.number), op, key, value.map(|value| &**value));
         self.state.lock().waiting = Some(Waiting { input, since: run.elapsed(), place, operation });
+        operation
     }
 
     /// The operation has returned, with this value if it was a get.

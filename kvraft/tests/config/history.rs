@@ -3,11 +3,12 @@
 //! It is recorded as an observer does, and judged when the run is over, outside of its time. The judgment may cost so
 //! many configurations, and as long as that takes: with a limit in time its verdict would depend on the machine.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use labtest::rules::LINEARIZABLE;
-use labtest::{Run, TestName, observe, seconds, write_report};
+use labtest::{Finding, Run, TestName, observe, seconds};
 use linearizability::models::{KvClient, KvInput, KvRecorder, KvStore};
 use linearizability::{History, Options, Text, Verdict, check, page, report};
 use parking_lot::Mutex;
@@ -24,13 +25,15 @@ pub(super) struct Record {
     name: TestName,
     /// `None` once it is judged.
     recorder: Mutex<Option<KvRecorder>>,
+    /// Of each clerk, the numbers that its operations have in the run's stream of events, in their order.
+    numbers: Mutex<BTreeMap<u64, Vec<u64>>>,
 }
 
 impl Record {
     /// The record of a run, which will be judged when that is over.
     pub(super) fn new(run: &Run, name: TestName) -> Arc<Record> {
         let recorder = Mutex::new(Some(KvRecorder::new()));
-        let record = Arc::new(Record { run: run.clone(), name, recorder });
+        let record = Arc::new(Record { run: run.clone(), name, recorder, numbers: Mutex::default() });
         let its = record.clone();
         run.judge_afterwards(move || its.judge());
         record
@@ -45,6 +48,11 @@ impl Record {
         })
     }
 
+    /// Notes under which number the stream of events has the next operation of a clerk. To be called by an observer.
+    pub(super) fn number(&self, clerk: usize, number: u64) {
+        self.numbers.lock().entry(clerk as u64).or_default().push(number);
+    }
+
     /// Notes what happens beside the operations.
     pub(super) fn mark(&self, what: &str) {
         observe(|| {
@@ -55,31 +63,49 @@ impl Record {
     }
 
     /// Ends the recording. The error says that the history is impossible, or that nobody knows.
-    pub(super) fn judge(&self) -> Result<(), String> {
+    pub(super) fn judge(&self) -> Result<(), Finding> {
         let Some(recorder) = observe(|| self.recorder.lock().take()) else { return Ok(()) };
         let history = recorder.finish();
         let options = Options { configurations: CONFIGURATIONS, ..Options::default() };
         let verdict = check(&KvStore, &history, &options);
-        let objection = objection(&history, &verdict);
-        match objection {
-            None => Ok(()),
-            Some(objection) => Err(format!("{objection}\n{}", self.write_page(&history, &verdict))),
-        }
+        let Some(text) = objection(&history, &verdict) else { return Ok(()) };
+        let text = format!("{text}{}", self.write_page(&history, &verdict));
+        Err(match &verdict {
+            Verdict::Violation(violation) => {
+                let core = numbers(&history, &violation.core, &observe(|| self.numbers.lock().clone()));
+                Finding { text, rule: Some(&LINEARIZABLE), core }
+            }
+            _ => text.into(),
+        })
     }
 
-    /// Writes the page that shows the whole history, and says where.
+    /// Writes the page that shows the whole history, if pages are to be written, and says where.
     fn write_page(&self, history: &History<KvInput, Text>, verdict: &Verdict) -> String {
         let title = format!("{} with seed {}", self.name, self.run.seed());
-        let file = format!("{}-seed-{}.html", self.name, self.run.seed());
-        match write_report(&file, &page(&KvStore, history, verdict, &title)) {
-            Ok(path) => {
-                format!("all {} operations, on a page for a browser: {}\n", history.len(), path.display())
+        let count = history.len();
+        match self.run.write_report(".history.html", || page(&KvStore, history, verdict, &title)) {
+            None => String::new(),
+            Some(Ok(path)) => {
+                format!("\nall {count} operations, on a page for a browser: {}\n", path.display())
             }
-            Err(error) => {
-                format!("the page with all {} operations was not written: {error}\n", history.len())
-            }
+            Some(Err(error)) => format!("\nthe page with all {count} operations was not written: {error}\n"),
         }
     }
+}
+
+/// The numbers of these operations in the stream of events. A clerk has one operation after the other.
+fn numbers(
+    history: &History<KvInput, Text>,
+    core: &[usize],
+    of_clerks: &BTreeMap<u64, Vec<u64>>,
+) -> Vec<u64> {
+    let operations = history.operations();
+    let number = |&id: &usize| {
+        let clerk = operations[id].client;
+        let before = operations.iter().filter(|op| op.client == clerk && op.call < operations[id].call);
+        of_clerks.get(&clerk)?.get(before.count()).copied()
+    };
+    core.iter().filter_map(number).collect()
 }
 
 /// What there is to say of a history that is not known to be possible.
@@ -91,7 +117,7 @@ fn objection(history: &History<KvInput, Text>, verdict: &Verdict) -> Option<Stri
         )),
         Verdict::Violation(violation) => Some(format!(
             "what the clerks were told is impossible for one store that executes one operation after the other:\n\
-             {LINEARIZABLE}\n{}\n{}",
+             {}\n{}",
             report(&KvStore, history, verdict).trim_end(),
             meanwhile(history, &violation.core)
         )),
@@ -153,7 +179,6 @@ mod tests {
         let told = objection(&history, &verdict).unwrap();
         for part in [
             "impossible",
-            "\nrule linearizable: ",
             "vanished",
             "put \"k\" \"a\"",
             "|---",
@@ -164,5 +189,14 @@ mod tests {
             assert!(told.contains(part), "{part:?} is missing in: {told}");
         }
         assert!(told.ends_with("  event 29\n") && !told.contains("event 10\n"), "{told}");
+    }
+
+    #[test]
+    fn operations_are_found_in_the_stream_of_events() {
+        let get = |client, call| Operation::new(client, call, KvInput::get("k"), call + 1, "".into());
+        let history = History::new(vec![get(7, 20), get(3, 10), get(7, 10), get(3, 30)]).unwrap();
+        let of_clerks = BTreeMap::from([(3, vec![100, 200]), (7, vec![101])]);
+        // Of its second operation nobody noted the number.
+        assert_eq!(numbers(&history, &[0, 1, 2, 3], &of_clerks), [100, 101, 200]);
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn ended(runtime: &Runtime, ending: Ending) -> Failure {
         Ending::Deadlock => Failure::Deadlock(all(runtime)),
         Ending::Livelock => Failure::Livelock(all(runtime)),
         Ending::Stuck => {
-            let stuck = at_lock(runtime);
+            let (stuck, _) = shown(runtime);
             let others = all(runtime).into_iter().filter(|thread| !stuck.contains(thread)).collect();
             Failure::Stuck(stuck, others)
         }
@@ -176,11 +176,15 @@ fn all(runtime: &Runtime) -> Vec<ThreadDump> {
     alive(runtime).into_iter().map(|id| diagnosis::dump(runtime, id, stack(id))).collect()
 }
 
-/// Those whose stack was shown and ends in a lock.
-fn at_lock(runtime: &Runtime) -> Vec<ThreadDump> {
-    let shown = runtime.stacks_shown.borrow();
-    let stuck = shown.iter().filter(|(_, stack)| diagnosis::at_lock(stack).is_some());
-    stuck.map(|(id, stack)| diagnosis::dump(runtime, *id, Some(stack))).collect()
+/// Those whose stack was shown: where it ends in a lock, and the others.
+fn shown(runtime: &Runtime) -> (Vec<ThreadDump>, Vec<ThreadDump>) {
+    let (mut at_lock, mut others) = (Vec::new(), Vec::new());
+    for (id, stack) in runtime.stacks_shown.borrow().iter() {
+        let is_at_lock = diagnosis::at_lock(stack).is_some();
+        let dump = diagnosis::dump(runtime, *id, Some(stack));
+        if is_at_lock { at_lock.push(dump) } else { others.push(dump) }
+    }
+    (at_lock, others)
 }
 
 fn alive(runtime: &Runtime) -> Vec<ThreadId> {
@@ -194,7 +198,7 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
     let others = alive(runtime).into_iter().filter(|id| *id != ThreadId(0));
     let alive = others.map(|id| diagnosis::dump(runtime, id, None)).collect();
     let panicked = matches!(result, Err(Failure::Panicked(_) | Failure::Reported(_)));
-    let stuck = if panicked { at_lock(runtime) } else { Vec::new() };
+    let (stuck, waiting) = if panicked { shown(runtime) } else { (Vec::new(), Vec::new()) };
     let shown = runtime.stacks_shown.take();
     let locks = shown.iter().filter_map(|(id, stack)| diagnosis::waited_for(runtime, *id, stack));
     let locks = locks.map(Lock::number).collect();
@@ -213,6 +217,7 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
         memory_peak: alloc::peak().unwrap_or(0),
         alive,
         stuck,
+        waiting,
         panics: runtime.panics.take(),
         steps: steps.iter().map(|s| RecordedStep { thread: s.thread, now: s.now, hash: s.hash }).collect(),
         names,

@@ -11,6 +11,8 @@ export class Axis {
   private readonly us: number[] = [0];
   /** The quiet times that are shortened. */
   readonly gaps: Gap[] = [];
+  private readonly gapBegins: number[] = [];
+  private readonly gapEnds: number[] = [];
   readonly length: number;
 
   /** `times` ascend. Gaps longer than `unit` are shortened: ten times as long is three times as wide. */
@@ -33,6 +35,13 @@ export class Axis {
       this.us.push(u);
     }
     this.gaps.push({ from, to, u1, u2 });
+    this.gapBegins.push(u1);
+    this.gapEnds.push(u2);
+  }
+
+  /** Those shortened times that are, in part at least, between two positions. */
+  gapsWithin(from: number, to: number): Gap[] {
+    return this.gaps.slice(above(this.gapEnds, from), above(this.gapBegins, to));
   }
 
   u(t: number): number { return Axis.between(this.ts, this.us, t); }

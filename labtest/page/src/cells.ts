@@ -54,7 +54,7 @@ export function cellsOf(run: Run, step: number, width: number, wanted: number | 
       cells.push({
         index, kind: cell === undefined ? "snapshot" : cell.term === 0 ? "unknown" : "entry",
         term: cell?.term ?? 0, command: cell?.command ?? null,
-        committed: index <= server.commit, applied: run.applies && index <= server.applied,
+        committed: index <= server.commit, applied: index <= (server.applied ?? 0),
         fresh: cell !== undefined && (run.servers[server.number]!.cells.get(index)?.changedAt(step) ?? false),
       });
     }

@@ -1,4 +1,5 @@
 // Where things stand on the timeline: a lane for each server, thinner ones for clients, arrows between them.
+import type { Axis } from "./axis.ts";
 import { above } from "./changes.ts";
 import type { Party } from "./log.ts";
 import type { Message, Run } from "./model.ts";
@@ -52,49 +53,69 @@ export function arrowOf(run: Run, message: Message, lanes: Lanes, scale: Scale):
 /** Flights longer than this are few, and looked through one by one. */
 const LONG = 150_000;
 
+const isRare = (message: Message): boolean => message.method === "RequestVote" || message.method === "InstallSnapshot";
+
+/** So many counts are remembered: that of the whole run, and some others. */
+const COUNTED = 8;
+
 /** Finds what is on its way within a time, among the messages shown. */
 export class Flights {
   private readonly sent: Float64Array;
   private readonly long: number[];
+  /** Votes and snapshots. */
+  private readonly rare: Message[];
+  private readonly rareSent: number[];
+  /** Where their sendings stand on the axis, and what was counted last: a picture is painted often, and is seldom another. */
+  private on: { axis: Axis; sent: Float64Array } | undefined;
+  private readonly counted = new Map<string, { sent: Uint32Array; lost: Uint32Array }>();
 
   constructor(private readonly run: Run, private readonly places: number[]) {
     this.sent = Float64Array.from(places, place => run.messages[place]!.sent.t);
     this.long = places.filter(place => this.until(run.messages[place]!) - run.messages[place]!.sent.t > LONG);
+    this.rare = places.map(place => run.messages[place]!).filter(isRare);
+    this.rareSent = this.rare.map(m => m.sent.t);
   }
 
   get count(): number { return this.places.length; }
 
   private until(message: Message): number { return message.end?.t ?? this.run.duration; }
 
-  /** At most `limit` of them, and how many there are in all; those that did not arrive come first when there are too many. */
+  /**
+   * All of them, if they are no more than `limit`; else votes and snapshots alone, and of those evenly spread ones if even
+   * they are too many. And how many there are in all.
+   */
   within(from: number, to: number, limit: number): { messages: Message[]; total: number } {
-    const { run, places } = this;
-    const first = above(this.sent, from - LONG), last = above(this.sent, to);
-    const found: Message[] = [];
-    for (const place of this.long) {
-      const message = run.messages[place]!;
-      if (message.sent.t <= from - LONG && this.until(message) >= from) found.push(message);
+    const { run } = this;
+    const first = above(this.sent, from - LONG), begun = above(this.sent, from), last = above(this.sent, to);
+    const before = this.long.map(place => run.messages[place]!).filter(m => m.sent.t <= from - LONG && this.until(m) >= from);
+    for (let i = first; i < begun; i++) {
+      const message = run.messages[this.places[i]!]!;
+      if (this.until(message) >= from) before.push(message);
     }
-    for (let i = first; i < last; i++) {
-      const message = run.messages[places[i]!]!;
-      if (this.until(message) >= from) found.push(message);
-    }
-    if (found.length <= limit) return { messages: found, total: found.length };
-    const rare = found.filter(message => message.method === "RequestVote" || message.method === "InstallSnapshot");
-    // When even those are too many, evenly spread ones.
+    const total = before.length + last - begun;
+    if (total <= limit) return { messages: before.concat(this.places.slice(begun, last).map(place => run.messages[place]!)), total };
+    const rare = before.filter(isRare).concat(this.rare.slice(above(this.rareSent, from), above(this.rareSent, to)));
     const every = Math.ceil(rare.length / limit);
-    return { messages: rare.filter((_, i) => i % Math.max(every, 1) === 0), total: found.length };
+    return { messages: rare.filter((_, i) => i % Math.max(every, 1) === 0), total };
   }
 
   /** How many were sent in each of `count` equal columns of the screen, and how many of those were lost. */
   density(scale: Scale, count: number): { sent: Uint32Array; lost: Uint32Array } {
-    const sent = new Uint32Array(count), lost = new Uint32Array(count);
-    const wide = (scale.right - scale.left) / count;
-    for (let i = above(this.sent, scale.from - 1), last = above(this.sent, scale.to); i < last; i++) {
-      const at = Math.min(count - 1, Math.max(0, Math.floor((scale.x(this.sent[i]!) - scale.left) / wide)));
+    if (this.on?.axis !== scale.axis) {
+      this.on = { axis: scale.axis, sent: this.sent.map(t => scale.axis.u(t)) };
+      this.counted.clear();
+    }
+    const { from, to } = scale.view, key = `${from} ${to} ${count}`, known = this.counted.get(key);
+    if (known) return known;
+    const us = this.on.sent, sent = new Uint32Array(count), lost = new Uint32Array(count);
+    const first = us.findIndex(u => u >= from), columns = count / (to - from);
+    for (let i = first < 0 ? us.length : first; i < us.length && us[i]! <= to; i++) {
+      const at = Math.min(count - 1, Math.floor((us[i]! - from) * columns));
       sent[at]!++;
       if (this.run.messages[this.places[i]!]!.fate === "dropped") lost[at]!++;
     }
+    if (this.counted.size > COUNTED) this.counted.clear();
+    this.counted.set(key, { sent, lost });
     return { sent, lost };
   }
 }

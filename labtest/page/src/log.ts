@@ -47,14 +47,14 @@ export interface SendLine extends Common {
 }
 export interface StateLine extends Common {
   kind: "state"; server: number; role?: Role; term?: number; voted_for?: number | null; leader?: number | null;
-  commit?: number; applied?: number; first?: number; last?: number;
+  commit?: number; applied?: number | null; first?: number; last?: number;
 }
 export interface LogLine extends Common {
   kind: "line"; server?: number; thread: string; level: string; target: string; text: string;
 }
 export interface FailureLine extends Common {
   kind: "failure"; text: string; rule?: string; says?: string; paper?: string; servers?: number[]; index?: number;
-  term?: number; evidence?: number[];
+  term?: number; evidence?: number[]; core?: number[];
 }
 export interface EndLine extends Common {
   kind: "end"; ok: boolean; events: number; lines: number; left_out: { events: number; lines: number };
@@ -73,9 +73,10 @@ const number: Check = v => typeof v === "number" && Number.isFinite(v);
 const text: Check = v => typeof v === "string";
 const truth: Check = v => typeof v === "boolean";
 const list: Check = Array.isArray;
+const numbers: Check = v => Array.isArray(v) && v.every(number);
 const party: Check = v => number(v) || text(v);
 const entries: Check = v => Array.isArray(v) && v.every(e => Array.isArray(e) && number(e[0]) && number(e[1]));
-const groups: Check = v => Array.isArray(v) && v.every(g => Array.isArray(g) && g.every(number));
+const groups: Check = v => Array.isArray(v) && v.every(numbers);
 
 /** What a line of each kind must have; other fields are optional. */
 const MUST: Record<Line["kind"], Record<string, Check>> = {
@@ -108,7 +109,7 @@ const MUST: Record<Line["kind"], Record<string, Check>> = {
 };
 /** Of fields that are optional, what they are when they are there. */
 const MAY: Record<string, Check> = {
-  entries, evidence: v => Array.isArray(v) && v.every(number), servers: v => number(v) || list(v), count: number, term: number,
+  entries, evidence: numbers, core: numbers, servers: v => number(v) || list(v), count: number, term: number,
 };
 
 function readable(line: unknown): line is Line {

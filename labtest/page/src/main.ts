@@ -8,7 +8,7 @@ import { AXIS, GUTTER, distance } from "./lanes.ts";
 import { unpack } from "./load.ts";
 import { parse } from "./log.ts";
 import { type Message, modelOf } from "./model.ts";
-import { serverAt } from "./moment.ts";
+import { inView, serverAt } from "./moment.ts";
 import { cellsHeight, paintCells } from "./paint/cells.ts";
 import { OVERVIEW, overviewScale, paintOverview } from "./paint/overview.ts";
 import { theme } from "./paint/theme.ts";
@@ -66,21 +66,25 @@ class Page {
   private paint(): void {
     const started = performance.now(), { app, look } = this;
     // As much room for the lanes as they like, up to half of the page.
-    this.lanes.style.flexBasis = `${Math.min(app.run.servers.length * 56 + (app.clients.length > 0 ? app.clients.length * 14 + 24 : 0) + 50, innerHeight * 0.5)}px`;
-    const width = this.lanes.clientWidth, height = this.lanes.clientHeight;
-    let g = prepare(this.timeline, width, Math.max(height, this.drawn?.lanes.height ?? 0));
+    const wanted = `${Math.min(app.run.servers.length * 56 + (app.clients.length > 0 ? app.clients.length * 14 + 24 : 0) + 50, innerHeight * 0.5)}px`;
+    if (this.lanes.style.flexBasis !== wanted) this.lanes.style.flexBasis = wanted;
+    // All that is asked of the layout is asked before it is changed.
+    const width = this.lanes.clientWidth, height = this.lanes.clientHeight, logsWidth = this.logs.clientWidth - 16;
+    this.list.follow();
+    const given = Math.max(height, this.drawn?.lanes.height ?? 0);
+    let g = prepare(this.timeline, width, given);
     this.drawn = paintTimeline(g, app, look, width, height);
-    // The lanes need more room than there is: once more, with it.
-    if (this.drawn.lanes.height > this.timeline.clientHeight || this.timeline.clientHeight > Math.max(height, this.drawn.lanes.height) + 1) {
-      g = prepare(this.timeline, width, Math.max(height, this.drawn.lanes.height));
+    // The lanes need another room than there is: once more, with it.
+    const needed = Math.max(height, this.drawn.lanes.height);
+    if (needed !== given) {
+      g = prepare(this.timeline, width, needed);
       this.drawn = paintTimeline(g, app, look, width, height);
     }
     paintOverview(prepare(this.overview, width, OVERVIEW), app, look, width);
     const { failure } = app.run, wrong = failure?.line.index;
-    this.cellsView = cellsOf(app.run, app.step, this.logs.clientWidth - 16, app.index, failure && app.step >= (failure.evidence[0] ?? failure.moment.step) ? wrong : undefined);
-    paintCells(prepare(this.cells, this.logs.clientWidth - 16, cellsHeight(this.cellsView)), this.cellsView, look, this.logs.clientWidth - 16, wrong);
+    this.cellsView = cellsOf(app.run, app.step, logsWidth, app.index, failure && app.step >= (failure.evidence[0] ?? failure.moment.step) ? wrong : undefined);
+    paintCells(prepare(this.cells, logsWidth, cellsHeight(this.cellsView)), this.cellsView, look, logsWidth, wrong);
     this.updateTools();
-    this.list.follow();
     const shown = `${app.step} ${app.selected?.place}`;
     if (shown !== this.detailed) {
       this.detailed = shown;
@@ -117,11 +121,9 @@ class Page {
     const lane = x < GUTTER ? undefined : drawn?.lanes.lanes.find(lane => y >= lane.top && y <= lane.top + lane.height);
     if (!lane || !drawn) return undefined;
     const t = drawn.scale.t(x);
-    if (typeof lane.party === "number") return serverCard(run, serverAt(run, run.servers[lane.party]!, this.app.stepAt(t)), t);
-    for (const op of run.operations.values()) {
-      if (op.line.client === lane.party && op.from.t <= t && t <= (op.to?.t ?? run.duration)) return operationCard(op);
-    }
-    return undefined;
+    if (typeof lane.party === "number") return serverCard(serverAt(run, run.servers[lane.party]!, this.app.stepAt(t)), t);
+    const op = inView(run, [lane.party], t, t)[0];
+    return op && operationCard(op);
   }
 
   private pointer(): void {

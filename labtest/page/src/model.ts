@@ -36,7 +36,7 @@ export interface Call { request?: Message; others: Message[]; replies: Message[]
 
 export interface State {
   role: Role; term: number; voted_for: number | null | undefined; leader: number | null | undefined;
-  commit: number; applied: number; first: number; last: number;
+  commit: number; applied: number | null; first: number; last: number;
 }
 export interface Cell { term: number; command: string | null }
 export interface Progress { next: number; match: number; term: number }
@@ -74,13 +74,17 @@ export interface Run {
   links: Changes<number[][]>;
   phases: { title: string; moment: Moment }[];
   operations: Map<number, Operation>;
+  /** Of each client, its operations in their order: one begins when the one before is over. */
+  operationsOf: Map<string, Operation[]>;
   lines: { line: LogLine; moment: Moment }[];
+  /** When each of them was logged. */
+  lineTimes: number[];
   failure?: { line: FailureLine; moment: Moment; evidence: number[]; core: Operation[] };
   end?: EndLine;
   /** Where each message stands that a step is about: sent, delivered, dropped. */
   about: Map<number, Message[]>;
   duration: number;
-  /** Whether one sees what servers apply. Of a service of its own kind, such as the key/value one, one does not. */
+  /** Whether one sees what servers apply. Of the key/value service one does not: it takes that inside its server. */
   applies: boolean;
 }
 
@@ -90,7 +94,7 @@ export function linesOf(run: Run, step: number): Line[] {
 }
 
 const NOBODY: State = {
-  role: "dead", term: 0, voted_for: undefined, leader: undefined, commit: 0, applied: 0, first: 1, last: 0,
+  role: "dead", term: 0, voted_for: undefined, leader: undefined, commit: 0, applied: null, first: 1, last: 0,
 };
 /** No test has more servers; a larger number is nonsense, and must not exhaust the memory. */
 const SERVERS_MAX = 64;
@@ -104,7 +108,7 @@ class Builder {
   constructor(log: Log) {
     this.run = {
       log, servers: [], clients: [], messages: [], calls: new Map(), numbers: [], times: [], starts: [], links: new Changes(),
-      phases: [], operations: new Map(), lines: [], about: new Map(), duration: 0, applies: false,
+      phases: [], operations: new Map(), operationsOf: new Map(), lines: [], lineTimes: [], about: new Map(), duration: 0, applies: false,
     };
     for (let i = 0; i < Math.min(log.head.servers, SERVERS_MAX); i++) this.server(i);
   }
@@ -129,7 +133,7 @@ class Builder {
     if (run.failure) {
       run.failure.evidence = [...new Set((run.failure.line.evidence ?? [])
         .map(n => run.numbers.indexOf(n)).filter(step => step >= 0))].sort((a, b) => a - b);
-      run.failure.core = coreOf(run.failure.line.text, [...run.operations.values()]);
+      run.failure.core = [...new Set(run.failure.line.core)].flatMap(id => run.operations.get(id) ?? []).sort((a, b) => a.from.step - b.from.step);
       if (run.failure.evidence.length === 0) run.failure.evidence = run.failure.core.map(op => op.from.step);
     }
     return run;
@@ -167,19 +171,25 @@ class Builder {
       case "compact": this.server(line.server)?.snapshotTerm.set(now.step, line.term); break;
       case "progress": this.progress(line); break;
       case "phase": run.phases.push({ title: line.title, moment: now }); break;
-      case "op": { const op: Operation = { line, from: now }; run.operations.set(line.id, op); this.clients.add(line.client); break; }
+      case "op": { const op: Operation = { line, from: now }; run.operations.set(line.id, op); this.operationsOf(line.client).push(op); break; }
       case "op-end": { const op = run.operations.get(line.id); if (op) { op.to = now; op.value = line.value ?? null; } break; }
-      case "line": run.lines.push({ line, moment: now }); break;
+      case "line": run.lines.push({ line, moment: now }); run.lineTimes.push(now.t); break;
       case "failure": run.failure = { line, moment: now, evidence: [], core: [] }; break;
       case "end": run.end = line; break;
-      case "apply": case "apply-snapshot": run.applies = true; break;
-      case "accept": case "says": break;
+      case "apply": case "apply-snapshot": case "accept": case "says": break;
     }
   }
 
   private closeSpan(spans: Span[] | undefined): void {
     const last = spans?.at(-1);
     if (last && last.to === Infinity) last.to = this.now.t;
+  }
+
+  private operationsOf(client: string): Operation[] {
+    this.clients.add(client);
+    let all = this.run.operationsOf.get(client);
+    if (!all) this.run.operationsOf.set(client, all = []);
+    return all;
   }
 
   private send(line: SendLine): void {
@@ -232,6 +242,7 @@ class Builder {
     if (!server) return;
     const before = server.state.last ?? NOBODY;
     const state: State = { ...before, ...changed };
+    if (state.applied !== null) this.run.applies = true;
     server.state.set(this.now.step, state);
     if (server.alive.last === undefined && state.role !== "dead") server.alive.set(this.now.step, true);
     // What is beyond the log's end is gone, and what a snapshot covers is no longer in the log.
@@ -276,21 +287,6 @@ class Builder {
   private finish(server: Server): void {
     for (const span of [...server.bands, ...server.dead, ...server.still]) span.to = Math.min(span.to, this.run.duration);
   }
-}
-
-/**
- * The operations that a text lists as contradicting each other, in the order of their calls. The judge of histories has
- * its own numbers for them, and tells whose they are and when they began: `#708 client 0 ... (from 3.184 s)`.
- */
-export function coreOf(text: string, operations: readonly Operation[]): Operation[] {
-  const core: Operation[] = [];
-  for (const [, client, began] of text.matchAll(/^ +#\d+ client (\d+) .*\(from (\d+\.\d{3}) s\)$/gm)) {
-    const t = Number(began) * 1_000_000;
-    const op = operations.find(op => op.line.client === `clerk ${client}` && op.from.t >= t && op.from.t < t + 1000)
-      ?? operations.find(op => op.line.client === `clerk ${client}` && Math.abs(op.from.t - t) <= 1000);
-    if (op && !core.includes(op)) core.push(op);
-  }
-  return core.sort((a, b) => a.from.step - b.from.step);
 }
 
 /** What a log tells. */

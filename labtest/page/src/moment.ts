@@ -1,6 +1,6 @@
 // How things stand at one moment of a run, and what a step changed.
 import type { Line } from "./log.ts";
-import { type Cell, type Message, type Progress, type Run, type Server, type State, linesOf } from "./model.ts";
+import { type Cell, type Message, type Operation, type Progress, type Run, type Server, type State, linesOf } from "./model.ts";
 
 export interface ServerNow extends State {
   number: number;
@@ -18,7 +18,7 @@ export function serverAt(run: Run, server: Server, step: number): ServerNow {
   const state = server.state.at(step);
   const alive = server.alive.at(step) ?? false;
   return {
-    ...(state ?? { role: "dead", term: 0, voted_for: undefined, leader: undefined, commit: 0, applied: 0, first: 1, last: 0 }),
+    ...(state ?? { role: "dead", term: 0, voted_for: undefined, leader: undefined, commit: 0, applied: null, first: 1, last: 0 }),
     ...(alive ? {} : { role: "dead" as const }),
     number: server.number, alive, frozen: server.frozen.at(step) ?? false, group: groupOf(run, server.number, step),
     known: state !== undefined, changed: server.state.changedAt(step),
@@ -59,6 +59,21 @@ export function progressAt(run: Run, leader: ServerNow, follower: number, step: 
   return progress?.term === leader.term ? progress : undefined;
 }
 
+/** The operations of these clients that were under way within a time. */
+export function inView(run: Run, clients: readonly string[], from: number, to: number): Operation[] {
+  return clients.flatMap(client => {
+    const all = run.operationsOf.get(client) ?? [];
+    let first = 0, end = all.length;
+    // Where the first stands that was not over.
+    while (first < end) {
+      const middle = (first + end) >>> 1;
+      if ((all[middle]!.to?.t ?? Infinity) < from) first = middle + 1; else end = middle;
+    }
+    while (end < all.length && all[end]!.from.t <= to) end++;
+    return all.slice(first, end);
+  });
+}
+
 /** What a step changed on a server, in words: `commit_index 4 -> 5`. */
 export function effects(run: Run, step: number, number: number): string[] {
   const server = run.servers[number];
@@ -77,7 +92,7 @@ function effect(server: Server, step: number, line: Line, out: string[]): void {
       if (now.role !== before.role) out.push(`${before.role} \u2192 ${now.role}`);
       if (now.voted_for !== before.voted_for && now.voted_for != null) out.push(`voted_for ${now.voted_for}`);
       if (now.commit !== before.commit) out.push(`commit_index ${before.commit} \u2192 ${now.commit}`);
-      if (now.applied !== before.applied) out.push(`last_applied ${before.applied} \u2192 ${now.applied}`);
+      if (now.applied !== before.applied && now.applied !== null) out.push(`last_applied ${before.applied} \u2192 ${now.applied}`);
       break;
     }
     case "log": {

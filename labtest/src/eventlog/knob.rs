@@ -39,7 +39,7 @@ impl Knob {
     }
 
     /// Where the log of a run is written, if it is.
-    pub(super) fn directory(&self, failed: bool) -> Option<io::Result<PathBuf>> {
+    pub(crate) fn directory(&self, failed: bool) -> Option<io::Result<PathBuf>> {
         match self {
             Knob::Never => None,
             Knob::OnFailure if !failed => None,

@@ -30,7 +30,6 @@ pub(crate) use lines::{Line, Lines, cut};
 use writer::Header;
 
 use crate::failure::Failure;
-use crate::files;
 use crate::page::timeline_page;
 use crate::run::Run;
 
@@ -42,17 +41,14 @@ pub(crate) struct Written {
     pub(crate) page: PathBuf,
 }
 
-/// How many logs, and pages, are kept of earlier runs.
-const KEPT_FILES: usize = 32;
-
-/// Writes the log of a run that is over, and its page, if they are to be written, and says where. `None` also if the run was ended from
-/// outside in the midst of recording.
-pub(crate) fn write(run: &Run, knob: &Knob, report: &labsim::Report<String>) -> Option<io::Result<Written>> {
+/// Writes the log of a run that is over, and its page, if they are to be written, and says where. `None` also if the
+/// run was ended from outside in the midst of recording.
+pub(crate) fn write(run: &Run, report: &labsim::Report<String>) -> Option<io::Result<Written>> {
     // Threads of the run may still hold these, and never let go.
     let progress = run.shared.progress.try_lock()?;
     let events = run.shared.events.try_lock()?;
     let lines = run.shared.lines.try_lock()?;
-    let directory = knob.directory(report.result.is_err())?;
+    let directory = run.shared.files.directory(report.result.is_err())?;
     // A run that was ended from outside has no failure of its own.
     let ended = report.result.as_ref().err().map(|why| Failure::new(why.to_string(), report.elapsed));
     let failure = progress.failure.as_ref().or(ended.as_ref());
@@ -67,15 +63,9 @@ pub(crate) fn write(run: &Run, knob: &Knob, report: &labsim::Report<String>) -> 
         written: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
     };
     let text = writer::render(&header, &events, &lines, failure);
-    let stem = format!("{}-seed-{seed}", name.replace("::", "."));
     Some(directory.and_then(|directory| {
-        let keep = |kind: &str, contents: &str| {
-            let path = files::write_whole(&directory, &format!("{stem}{kind}"), contents)?;
-            files::prune(&directory, kind, KEPT_FILES)?;
-            Ok::<_, io::Error>(path)
-        };
-        let log = keep(".ndjson", &text)?;
-        let page = keep(".timeline.html", &timeline_page(&format!("{name}, seed {seed}"), &text))?;
-        Ok(Written { log, page })
+        let log = run.keep(&directory, ".ndjson", &text)?;
+        let page = timeline_page(&format!("{name}, seed {seed}"), &text);
+        Ok(Written { log, page: run.keep(&directory, ".timeline.html", &page)? })
     }))
 }

@@ -39,6 +39,7 @@ pub(crate) fn render(header: &Header, events: &Events, lines: &Lines, failure: O
     let mut writer = Writer {
         out: String::new(),
         picture: events.before().clone(),
+        applies: events.before().applies || events.kept().any(|event| is_application(&event.what)),
         shown: Vec::new(),
         said: Vec::new(),
         evidence: failure.map_or(&[], |failure| &failure.evidence),
@@ -78,6 +79,8 @@ pub(crate) fn render(header: &Header, events: &Events, lines: &Lines, failure: O
 struct Writer<'a> {
     out: String,
     picture: Picture,
+    /// Whether the run shows what is applied.
+    applies: bool,
     /// Per server, the state last written.
     shown: Vec<Option<(Standing, [u64; 2])>>,
     /// Per server, what it last said of itself.
@@ -284,6 +287,7 @@ impl Writer<'_> {
             (old.as_ref() != Some(&value)).then_some((name, value))
         };
         let or_null = |server: Option<usize>| server.map_or("null".to_string(), |server| server.to_string());
+        let applies = self.applies;
         let values = |(is, [first, last]): (Standing, [u64; 2])| {
             [
                 ("role", format!("\"{}\"", is.role.name())),
@@ -291,7 +295,7 @@ impl Writer<'_> {
                 ("voted_for", or_null(is.voted_for)),
                 ("leader", or_null(is.leader)),
                 ("commit", is.commit.to_string()),
-                ("applied", is.applied.to_string()),
+                ("applied", if applies { is.applied.to_string() } else { "null".to_string() }),
                 ("first", first.to_string()),
                 ("last", last.to_string()),
             ]
@@ -362,7 +366,7 @@ impl Writer<'_> {
     }
 
     fn failure(&mut self, failure: &Failure, events: &Events) {
-        let Failure { message, rule, evidence, .. } = failure;
+        let Failure { message, rule, evidence, core, .. } = failure;
         let about = About::of(failure, events);
         let object = self.object("failure").text("text", message);
         let object = match rule {
@@ -378,8 +382,13 @@ impl Writer<'_> {
             Some(term) => object.plain("term", term),
             None => object,
         };
-        object.list("evidence", evidence, number).end();
+        let object = object.list("evidence", evidence, number);
+        if core.is_empty() { object.end() } else { object.list("core", core, number).end() }
     }
+}
+
+fn is_application(what: &What) -> bool {
+    matches!(what, What::Apply { .. } | What::ApplySnapshot { .. })
 }
 
 /// One end of a message's way.

@@ -36,6 +36,9 @@ pub(crate) struct Picture {
     pub(crate) servers: Vec<Peer>,
     /// Servers reach each other within these groups.
     pub(crate) groups: Vec<Vec<usize>>,
+    /// Whether anything was seen to be applied. A service of its own kind, as in lab 3, takes what its server applies
+    /// where nobody outside sees it.
+    pub(crate) applies: bool,
 }
 
 /// One server.
@@ -100,6 +103,7 @@ impl Picture {
             What::Links { groups } => self.groups.clone_from(groups),
             What::Message(passage) => self.message(passage, event, changes),
             What::Apply { life, index, command } => {
+                self.applies = true;
                 let peer = self.peer(*life, changes);
                 peer.applies(*index);
                 if let Some(from) = peer.log.shows(*index, *command) {
@@ -107,6 +111,7 @@ impl Picture {
                 }
             }
             What::ApplySnapshot { life, index, term } => {
+                self.applies = true;
                 self.peer(*life, changes).applies(*index);
                 self.installs(life.server, *index, *term, changes);
             }

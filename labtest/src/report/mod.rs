@@ -12,6 +12,8 @@ pub(crate) mod style;
 
 use std::fmt::Write;
 
+use labsim::ThreadDump;
+
 use crate::about::About;
 use crate::events::Events;
 use crate::failure::Failure;
@@ -83,18 +85,11 @@ pub(crate) fn of_ended(run: &Run, why: &labsim::Report<String>, style: Style) ->
 }
 
 /// What there is to add when the run is over: threads that wait, and the page of the rule.
-pub(crate) fn afterwards(run: &Run, threads: Vec<labsim::ThreadDump>, style: Style) -> String {
-    let mut out = String::new();
-    if !threads.is_empty() {
-        out += "\nthreads that wait for a lock since long:\n";
-        for mut thread in threads.iter().take(THREADS).cloned() {
-            thread.stack.truncate(FRAMES);
-            out += &thread.to_string();
-        }
-        if threads.len() > THREADS {
-            out += &format!("  ({} more)\n", count(threads.len() - THREADS, "thread"));
-        }
-    }
+pub(crate) fn afterwards(run: &Run, stuck: &[ThreadDump], waiting: &[ThreadDump], style: Style) -> String {
+    let mut out = threads("threads that wait for a lock since long", stuck);
+    // Of the others, most wait for work, as they should; but not those that are to return at once.
+    let calls: Vec<ThreadDump> = waiting.iter().filter_map(within_a_call).collect();
+    out += &threads("calls that wait for something other than a lock since long", &calls);
     let rule = run.shared.progress.try_lock().and_then(|progress| {
         let failure = progress.failure.as_ref()?;
         failure.rule.map(|rule| rule.id).or_else(|| pages::named_in(&failure.message))
@@ -103,6 +98,28 @@ pub(crate) fn afterwards(run: &Run, threads: Vec<labsim::ThreadDump>, style: Sty
         out += &format!("\n{}\n", style.wrap(&heart, 4));
     }
     out
+}
+
+fn threads(title: &str, threads: &[ThreadDump]) -> String {
+    if threads.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n{title}:\n");
+    for mut thread in threads.iter().take(THREADS).cloned() {
+        thread.stack.truncate(FRAMES);
+        out += &thread.to_string();
+    }
+    if threads.len() > THREADS {
+        out += &format!("  ({} more)\n", count(threads.len() - THREADS, "thread"));
+    }
+    out
+}
+
+/// Of a thread that calls into a server's code, what it does there.
+fn within_a_call(thread: &ThreadDump) -> Option<ThreadDump> {
+    let is_entry = |frame: &String| frame.contains("acting_for") && frame.contains("labtest/src/threads.rs");
+    let entered = thread.stack.iter().position(is_entry)?;
+    Some(ThreadDump { stack: thread.stack[..entered].to_vec(), ..thread.clone() })
 }
 
 /// The failure itself.
@@ -169,6 +186,7 @@ fn calls(out: &mut String, progress: &Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eventlog::Knob;
     use crate::name::TestName;
     use crate::run::Limits;
     use std::time::Duration;
@@ -176,7 +194,7 @@ mod tests {
     #[test]
     fn phases_after_the_failure_are_not_shown() {
         let limits = Limits { test: Duration::MAX, call: Duration::MAX };
-        let run = Run::new(TestName::of::<fn()>(), 7, limits);
+        let run = Run::new(TestName::of::<fn()>(), 7, limits, Knob::Never);
         run.phase("before");
         let at = run.elapsed();
         std::thread::sleep(Duration::from_millis(1));

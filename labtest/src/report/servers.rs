@@ -18,9 +18,7 @@ const LOG_WIDTH: usize = 24;
 
 /// The table: a line for each server. Who answered is believed; else it is as messages show it.
 pub(crate) fn table(picture: &Picture, answers: &[Answer]) -> String {
-    // Of services that keep no record nobody knows what they applied.
-    let recorded = picture.servers.iter().any(|peer| peer.is.applied > 0);
-    let applied = |text: &str| if recorded { format!("{text:>7}  ") } else { String::new() };
+    let applied = |text: &str| if picture.applies { format!("{text:>7}  ") } else { String::new() };
     let mut out =
         format!("server  state              term  vote  commit  {}log: index(term)\n", applied("applied"));
     let mut remarks = Vec::new();
@@ -126,6 +124,7 @@ mod tests {
                 peer(3, Role::Follower, &[]),
             ],
             groups: vec![vec![0, 1]],
+            applies: true,
         };
         picture.servers[0].is =
             Standing { term: 3, voted_for: Some(0), commit: 3, applied: 2, ..picture.servers[0].is };

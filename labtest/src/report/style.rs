@@ -80,6 +80,12 @@ impl Style {
         let wrapped: Vec<String> = text.lines().map(|line| wrap_line(line, width, indent)).collect();
         wrapped.join("\n")
     }
+
+    /// The same, but leaves lines as they are that are indented: they are parts of tables and pictures.
+    pub(crate) fn wrap_prose(self, text: &str) -> String {
+        let line = |line: &str| if line.starts_with(' ') { line.to_string() } else { self.wrap(line, 2) };
+        text.lines().map(|it| line(it) + "\n").collect()
+    }
 }
 
 /// A server's own colour: it is the same in all reports and live lines. Told apart by colour-blind eyes too, since each line
@@ -165,6 +171,15 @@ mod tests {
         assert_eq!(wrap("  0.1 s  a b c", Some(12)), "  0.1 s  a b\n    c");
         assert_eq!(wrap("unbreakable", Some(4)), "unbreakable");
         assert_eq!(wrap("one two three", None), "one two three");
+    }
+
+    #[test]
+    fn pictures_are_not_broken() {
+        let style = Style { colour: false, width: Some(8) };
+        assert_eq!(
+            style.wrap_prose("one two three\n  |---|  |---|\n\nx"),
+            "one two\n  three\n  |---|  |---|\n\nx\n"
+        );
     }
 
     #[test]

@@ -29,6 +29,7 @@ export class ServerPen extends Pen {
         if (band.role === "candidate") { g.fillRect(a, top + 4, b - a, height - 4); g.fillStyle = look.hatch(g, look.ink, "/"); g.fillRect(a, top + 4, b - a, height - 4); }
       }
       if (band.role === "leader") { g.strokeStyle = look.ink; g.lineWidth = 1.5; g.strokeRect(a + 0.75, top + 0.75, Math.max(b - a - 1.5, 0.5), height - 1.5); }
+      if (b - a < 12) continue;
       const name = band.role === "leader" ? `LEADER, term ${band.term}` : band.role === "candidate" ? `candidate, term ${band.term}` : `term ${band.term}`;
       const brief = band.role === "leader" ? `L${band.term}` : band.role === "candidate" ? `C${band.term}` : `${band.term}`;
       g.font = band.role === "leader" ? BOLD : SMALL;

@@ -1,8 +1,8 @@
 // Draws the timeline: the axis, the lanes with their messages, the failure, the cursor.
 import { above } from "../changes.ts";
 import type { App } from "../app.ts";
-import { type Arrow, AXIS, GUTTER, type Lanes, arrowOf, lanesOf } from "../lanes.ts";
-import { serverAt } from "../moment.ts";
+import { type Arrow, AXIS, GUTTER, type Lane, type Lanes, arrowOf, lanesOf } from "../lanes.ts";
+import { inView, serverAt } from "../moment.ts";
 import { Scale, ticks } from "../view.ts";
 import { duration, seconds } from "../words.ts";
 import { ArrowPen } from "./arrows.ts";
@@ -54,9 +54,9 @@ class Picture extends Pen {
     g.fillStyle = look.panel;
     g.fillRect(0, 0, width, AXIS);
     g.font = SMALL;
-    for (const gap of app.axis.gaps) {
+    for (const gap of app.axis.gapsWithin(app.view.from, app.view.to)) {
       const a = scale.xOf(gap.u1), b = scale.xOf(gap.u2);
-      if (b < GUTTER || a > width || b - a < 30) continue;
+      if (b - a < 30) continue;
       // A break in the axis: here it is not to scale.
       g.fillStyle = look.hatch(g, look.line, "/");
       g.fillRect(a + 3, AXIS - 6, b - a - 6, 6);
@@ -81,17 +81,17 @@ class Picture extends Pen {
     });
   }
 
-
-
-
   operations(): void {
     const { g, look, scale, width, app } = this;
     const core = new Set(app.run.failure?.core);
-    for (const op of app.run.operations.values()) {
+    const drawn = new Map<Lane, number>();
+    for (const op of inView(app.run, app.clients, scale.from, scale.to)) {
       const lane = this.lanes.of.get(op.line.client);
       if (!lane) continue;
       const a = Math.max(scale.x(op.from.t), GUTTER), b = Math.min(scale.x(op.to?.t ?? app.run.duration), width);
-      if (b < GUTTER || a > width) continue;
+      // Of several on one pixel, one is drawn.
+      if (b - (drawn.get(lane) ?? -Infinity) < 0.5 && !core.has(op)) continue;
+      drawn.set(lane, b);
       g.fillStyle = op.line.op === "get" ? look.term(1) : look.term(2);
       g.fillRect(a, lane.top, Math.max(b - a - 1, 1), lane.height);
       // What contradicts itself is framed.
@@ -101,17 +101,12 @@ class Picture extends Pen {
     }
   }
 
-
-
-
-
   /** Notes of the student, log lines and accepted commands, as far as there is room for them. */
   marks(): void {
     const { g, look, scale, app } = this, { run } = app;
-    const times = run.lines.map(l => l.moment.t);
     const free = new Map<number, number>();
     let count = 0;
-    for (let i = above(times, scale.from); i < run.lines.length && times[i]! <= scale.to && count < 4000; i++, count++) {
+    for (let i = above(run.lineTimes, scale.from); i < run.lines.length && run.lineTimes[i]! <= scale.to && count < 4000; i++, count++) {
       const { line, moment } = run.lines[i]!;
       const lane = line.server === undefined ? undefined : this.lanes.of.get(line.server);
       if (!lane) continue;
@@ -204,6 +199,4 @@ class Picture extends Pen {
       this.label(`${role}, term ${now.term}`, 8, top + 21, GUTTER - 12, now.role === "leader" ? look.ink : look.soft, SMALL);
     }
   }
-
-
 }

@@ -1,14 +1,14 @@
 // What hovering tells of a server, of an operation, and of an entry.
 import type { CellHit } from "../cells.ts";
 import { h } from "../dom.ts";
-import type { Operation, Run } from "../model.ts";
+import type { Operation } from "../model.ts";
 import type { ServerNow } from "../moment.ts";
 import { seconds } from "../words.ts";
 
-export function serverCard(run: Run, server: ServerNow, t: number): HTMLElement {
+export function serverCard(server: ServerNow, t: number): HTMLElement {
   const rows: [string, unknown][] = [["current_term", server.term], ["voted_for", server.voted_for ?? "not known"], ["leader", server.leader ?? "not known"],
     ["log", server.last < server.first ? `empty${server.first > 1 ? `, snapshot up to ${server.first - 1}` : ""}` : `${server.first} to ${server.last}`],
-    ["commit_index", server.commit], ["last_applied", run.applies ? server.applied : "not known"]];
+    ["commit_index", server.commit], ["last_applied", server.applied ?? "not seen from outside"]];
   const role = !server.known ? "not started" : !server.alive ? "crashed" : server.frozen ? `${server.role}, frozen` : server.role;
   return h("div", { class: "card" }, h("h2", {}, `server ${server.number} at ${seconds(t)}: ${role}`),
     h("table", {}, ...rows.map(([name, value]) => h("tr", {}, h("th", {}, name), h("td", {}, String(value))))),

@@ -27,20 +27,25 @@ export function rowsOf(run: Run, wanted: Wanted, steps: readonly number[]): Row[
   if (wanted.server === undefined) for (const { title, moment } of run.phases) add({ step: moment.step, t: moment.t, server: undefined, look: "phase", text: `\u25b8 ${title}` });
   if (run.failure) add({ step: run.failure.moment.step, t: run.failure.moment.t, server: undefined, look: "failure", text: `\u2716 ${run.failure.line.text.split("\n", 1)[0]}` });
   if (wanted.events) {
+    const concerned = new RegExp(`\\b(S|server )${wanted.server}\\b`);
     for (const step of steps) {
       const text = stepSentence(run, step);
       if (text === "" || text.startsWith("the test:") || text.startsWith("FAILURE")) continue;
-      if (wanted.server !== undefined && !concerns(text, wanted.server)) continue;
+      if (wanted.server !== undefined && !concerned.test(text)) continue;
       add({ step, t: run.times[step]!, server: undefined, look: "event", text });
     }
   }
   return rows.sort((a, b) => a.step - b.step);
 }
 
-const concerns = (text: string, server: number): boolean => new RegExp(`\\b(S|server )${server}\\b`).test(text);
 
 export class List {
   private rows: Row[] = [];
+  private steps: number[] = [];
+  /** The rows that are in view, by their places. */
+  private readonly made = new Map<number, HTMLElement>();
+  /** Holds the list's height. */
+  private readonly spacer = h("div");
   private readonly wanted: Wanted = { level: 4, server: undefined, text: "", events: false };
   private readonly scroller: HTMLElement;
   private readonly count: HTMLElement;
@@ -70,21 +75,26 @@ export class List {
   /** What is wanted has changed. */
   refill(): void {
     this.rows = rowsOf(this.app.run, this.wanted, this.app.visibleSteps);
+    this.steps = this.rows.map(row => row.step);
     this.count.textContent = this.rows.length === 0 ? "nothing" : `${this.rows.length.toLocaleString("en")} lines`;
+    this.made.clear();
+    this.spacer.style.height = `${this.rows.length * HIGH}px`;
+    this.scroller.replaceChildren(this.spacer);
     this.step = -1;
     this.follow();
   }
 
-  /** Brings the cursor's line into view, if the cursor moved. */
+  /** Brings the cursor's line into view, if the cursor moved. Asks for what is laid out before it changes anything. */
   follow(): void {
+    const { clientHeight } = this.scroller;
     if (this.step !== this.app.step) {
-      this.step = this.app.step;
-      const at = Math.max(0, above(this.rows.map(row => row.step), this.step) - 1) * HIGH;
-      // The list must have its height before it can be scrolled.
-      this.fill();
-      const { scrollTop, clientHeight } = this.scroller;
-      if (clientHeight === 0) this.step = -1;
-      if (at < scrollTop + HIGH || at > scrollTop + clientHeight - 2 * HIGH) this.scroller.scrollTop = at - clientHeight * 0.55;
+      // A list that is not laid out yet cannot be scrolled.
+      this.step = clientHeight === 0 ? -1 : this.app.step;
+      const at = Math.max(0, above(this.steps, this.app.step) - 1) * HIGH, top = this.scroller.scrollTop;
+      if (at < top + HIGH || at > top + clientHeight - 2 * HIGH) {
+        this.spacer.style.height = `${this.rows.length * HIGH}px`;
+        this.scroller.scrollTop = at - clientHeight * 0.55;
+      }
     }
     this.fill();
   }
@@ -92,20 +102,22 @@ export class List {
   get visible(): string[] { return [...this.scroller.querySelectorAll(".row")].map(row => row.textContent ?? ""); }
   get total(): number { return this.rows.length; }
 
+  /** Makes the rows in view, those that are not there yet. */
   private fill(): void {
-    const { rows, app } = this, first = Math.max(0, Math.floor(this.scroller.scrollTop / HIGH) - 4);
-    const last = Math.min(rows.length, first + Math.ceil((this.scroller.clientHeight || 300) / HIGH) + 8);
-    const made: HTMLElement[] = [];
+    const { rows, app, scroller } = this, first = Math.max(0, Math.floor(scroller.scrollTop / HIGH) - 4);
+    const last = Math.min(rows.length, first + Math.ceil((scroller.clientHeight || 300) / HIGH) + 8);
+    for (const [i, element] of this.made) if (i < first || i >= last) { element.remove(); this.made.delete(i); }
     for (let i = first; i < last; i++) {
       const row = rows[i]!;
-      const when = row.step === app.step ? "here" : row.step < app.step ? "past" : "future";
-      const element = h("div", { class: `row ${row.look} ${when}`, title: row.text, click: () => app.moveTo(row.step) }, `${seconds(row.t).padStart(11)}  ${row.text}`);
-      element.style.top = `${i * HIGH}px`;
-      made.push(element);
+      const when = row.step === app.step ? "here" : row.step < app.step ? "past" : "future", look = `row ${row.look} ${when}`;
+      let element = this.made.get(i);
+      if (!element) {
+        element = h("div", { title: row.text, click: () => app.moveTo(row.step) }, `${seconds(row.t).padStart(11)}  ${row.text}`);
+        element.style.top = `${i * HIGH}px`;
+        scroller.append(element);
+        this.made.set(i, element);
+      }
+      if (element.className !== look) element.className = look;
     }
-    // Holds the list's height.
-    const end = h("div");
-    end.style.height = `${rows.length * HIGH}px`;
-    this.scroller.replaceChildren(end, ...made);
   }
 }

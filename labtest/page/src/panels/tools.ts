@@ -11,12 +11,12 @@ export function tools(element: HTMLElement, app: App, help: () => void, refilter
   const { run } = app;
   const button = (text: string, title: string, click: () => void) => h("button", { title, "aria-label": title, click }, text);
   const now = h("span", { id: "now" });
-  const updates: (() => void)[] = [() => { now.textContent = seconds(app.t); }];
+  const updates = [update(() => seconds(app.t), text => { now.textContent = text; })];
   const toggle = (text: string, title: string, is: () => boolean, set: (yes: boolean) => void, swatch?: string) => {
     const made = h("button", { title, click: () => { set(!is()); refiltered(); } });
     if (swatch) { const s = h("i", { class: "swatch" }); s.style.background = `var(--${swatch})`; made.append(s, " "); }
     made.append(text);
-    updates.push(() => { made.classList.toggle("on", is()); made.setAttribute("aria-pressed", String(is())); });
+    updates.push(update(is, yes => { made.classList.toggle("on", yes); made.setAttribute("aria-pressed", String(yes)); }));
     return made;
   };
   const member = <T>(set: (f: App["filter"]) => Set<T>, item: T) => [
@@ -40,4 +40,13 @@ export function tools(element: HTMLElement, app: App, help: () => void, refilter
   ];
   element.replaceChildren(...groups.filter(group => group !== false));
   return () => { for (const update of updates) update(); };
+}
+
+/** Shows a value when it is another than before: what is written is laid out anew. */
+function update<T>(value: () => T, show: (value: T) => void): () => void {
+  let shown: T | undefined;
+  return () => {
+    const now = value();
+    if (now !== shown) show(shown = now);
+  };
 }
