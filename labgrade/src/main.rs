@@ -7,6 +7,7 @@
 //! | `doctor` | students | what this machine lacks, and what that costs | 0, 1, 2 |
 //! | `completions` | students | completion for shells | 0, 2 |
 //! | `grade`, `policy` | staff | from a submission, hostile perhaps, to a score | their help |
+//! | `batch`, `merge` | staff | a class, on one machine or more | their help |
 //! | `mutants` | staff | the kill matrix: what the suites make of known bugs, and of correct solutions | its help |
 //!
 //! Exit codes of the commands for students: 0 all passed; 1 some failed; 2 nothing was found out, as the command line is
@@ -80,6 +81,8 @@ enum Command {
     Doctor(doctor::Args),
     Completions(completions::Args),
     Grade(grade::Args),
+    Batch(grade::batch::Args),
+    Merge(grade::batch::MergeArgs),
     Policy(grade::PolicyArgs),
     Mutants(mutants::Args),
     #[command(hide = true)]
@@ -93,6 +96,8 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Grade(args) => grade::run(args),
+        Command::Batch(args) => grade::batch::run(args),
+        Command::Merge(args) => grade::batch::run_merge(args),
         Command::Policy(args) => grade::run_policy(args),
         Command::Mutants(args) => mutants::run(args),
         Command::Jail(args) => Ok(grade::jail::run(args)),

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -26,6 +27,8 @@ pub(crate) struct Builder {
     /// Holds `course`, the workspace, `target`, and `suites`.
     work: PathBuf,
     toolchain: PathBuf,
+    /// What the compiler says of itself.
+    compiler: String,
     cargo_home: PathBuf,
     limit: Duration,
 }
@@ -58,9 +61,13 @@ impl Builder {
     /// With the toolchain that builds the course at `root`, in the directory `work`.
     pub(crate) fn new(root: &Path, work: &Path, strength: Strength, limit: Duration) -> io::Result<Builder> {
         let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let asked = Command::new(&rustc).args(["--print", "sysroot"]).current_dir(root).output()?;
-        let toolchain = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
-        if !asked.status.success() || !toolchain.join("bin/cargo").is_file() {
+        let ask = |question: &[&str]| -> io::Result<String> {
+            let asked = Command::new(&rustc).args(question).current_dir(root).output()?;
+            Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
+        };
+        let toolchain = PathBuf::from(ask(&["--print", "sysroot"])?);
+        let compiler = ask(&["--verbose", "--version"])?;
+        if compiler.is_empty() || !toolchain.join("bin/cargo").is_file() {
             return Err(io::Error::other(format!(
                 "no Rust toolchain with cargo in {:?}",
                 toolchain.display()
@@ -72,13 +79,13 @@ impl Builder {
         for part in ["course", "target", "suites"] {
             fs::create_dir_all(work.join(part))?;
         }
-        let builder = Builder { strength, work: work.to_owned(), toolchain, cargo_home, limit };
+        let builder = Builder { strength, work: work.to_owned(), toolchain, compiler, cargo_home, limit };
         builder.lend(false)?;
         Ok(builder)
     }
 
-    pub(crate) fn toolchain(&self) -> &Path {
-        &self.toolchain
+    pub(crate) fn compiler(&self) -> &str {
+        &self.compiler
     }
 
     /// The directory that holds the workspace to build.
@@ -150,7 +157,9 @@ impl Builder {
             ("HOME", "/tmp".to_owned()),
             ("CARGO_HOME", text(self.cargo_home.clone())),
             ("CARGO_TARGET_DIR", text(self.work.join("target"))),
-            ("CARGO_INCREMENTAL", "0".to_owned()),
+            // Most of a suite is the same whatever it is built around; and it is what students build.
+            ("CARGO_INCREMENTAL", "1".to_owned()),
+            ("CARGO_BUILD_JOBS", at_once().to_string()),
             ("CARGO_TERM_COLOR", "never".to_owned()),
             ("RUSTC", text(self.toolchain.join("bin/rustc"))),
         ]
@@ -164,6 +173,12 @@ impl Builder {
         self.lend(false)?;
         ended
     }
+}
+
+/// How much to do at a time: as many things as there are processors, or fewer where CPU time is limited, which cannot
+/// be seen from a jail.
+pub(super) fn at_once() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Suite {

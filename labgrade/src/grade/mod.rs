@@ -39,7 +39,9 @@
 //!
 //! This program runs itself again, as `labgrade jail`, which nobody else calls. See [`jail`].
 
+pub(crate) mod batch;
 mod build;
+mod class;
 mod course;
 mod formats;
 pub(crate) mod jail;
@@ -53,13 +55,15 @@ mod submission;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use formats::Format;
 use policy::Policy;
 use results::{Results, State, Status, number};
-use session::Session;
+use session::{Session, Watch};
 
 use crate::labs::Lab;
+use crate::progress::Progress;
 
 /// Exit code for results in which some tests were not judged.
 const INCOMPLETE: u8 = 3;
@@ -93,6 +97,9 @@ pub(crate) struct Args {
     /// Where results go
     #[arg(long, value_name = "DIR", default_value = "lab-output/grade")]
     out: PathBuf,
+    /// Real time for everything, after which what is left is not judged: less than what a platform gives before it kills
+    #[arg(long, value_name = "SECONDS")]
+    within: Option<u64>,
     /// Build what all submissions share, and grade nothing
     #[arg(long, conflicts_with = "submission")]
     prepare: bool,
@@ -155,21 +162,44 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
         let name = submission.to_string_lossy();
         formats::write(&Results::unfinished("", &name), &args.format, &args.out)?;
     }
-    let mut policy = match &args.policy {
+    let mut session = args.place.open(policy_of(args.policy.as_deref(), &args.labs)?)?;
+    let Some(submission) = &args.submission else { return Ok(ExitCode::SUCCESS) };
+    if let Some(seconds) = args.within {
+        session.within(Duration::from_secs(seconds));
+    }
+    let results = grade_and_tell(&mut session, submission, &args.format, &args.out)?;
+    println!("{}", results.summary());
+    Ok(if results.state == State::Incomplete { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+}
+
+/// The policy in a file, or the one that holds without; for these labs only, if any are named.
+fn policy_of(file: Option<&Path>, labs: &[Lab]) -> io::Result<Policy> {
+    let mut policy = match file {
         Some(path) => Policy::read(path).map_err(io::Error::other)?,
         None => Policy::without_secret(),
     };
-    if !args.labs.is_empty() {
-        if let Some(lab) = args.labs.iter().find(|lab| !policy.labs.contains(lab)) {
+    if !labs.is_empty() {
+        if let Some(lab) = labs.iter().find(|lab| !policy.labs.contains(lab)) {
             return Err(io::Error::other(format!("lab {lab} is not in the policy")));
         }
-        policy.labs.retain(|lab| args.labs.contains(lab));
+        policy.labs.retain(|lab| labs.contains(lab));
     }
-    let mut session = args.place.open(policy)?;
-    let Some(submission) = &args.submission else { return Ok(ExitCode::SUCCESS) };
-    let results = session.grade(submission, &args.format, &args.out)?;
-    println!("{}", results.summary());
-    Ok(if results.state == State::Incomplete { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+    Ok(policy)
+}
+
+/// Grades with a line for each test.
+fn grade_and_tell(
+    session: &mut Session,
+    submission: &Path,
+    formats: &[Format],
+    out: &Path,
+) -> io::Result<Results> {
+    let progress = Progress::new(session.test_count());
+    let watch = Watch {
+        doing: &|what| progress.doing(what),
+        done: &|test| progress.done(&format!("{:<32} {}", test.short_name(), test.line())),
+    };
+    session.grade(submission, formats, out, &watch)
 }
 
 /// Runs `labgrade policy`.
@@ -190,7 +220,7 @@ pub(crate) fn run_policy(args: &PolicyArgs) -> io::Result<ExitCode> {
             }
             let mut worst = 0;
             for solution in solutions {
-                let results = session.grade(&solution, &[], Path::new("."))?;
+                let results = grade_and_tell(&mut session, &solution, &[], Path::new("."))?;
                 worst = worst.max(complain(&results));
             }
             Ok(ExitCode::from(worst))

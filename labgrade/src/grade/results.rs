@@ -20,6 +20,12 @@ pub(crate) struct Results {
     /// What only the staff is told.
     pub(crate) staff_notes: Vec<String>,
     pub(crate) jail: Option<Strength>,
+    /// Digests of course, policy and compiler, and of what was handed in: the same work, graded with the same, gets the same
+    /// result.
+    #[serde(default)]
+    pub(crate) graded_with: String,
+    #[serde(default)]
+    pub(crate) handed_in: String,
     pub(crate) tests: Vec<TestResult>,
     /// Real time so far.
     pub(crate) seconds: f64,
@@ -81,6 +87,8 @@ impl Results {
             notes: Vec::new(),
             staff_notes: Vec::new(),
             jail: None,
+            graded_with: String::new(),
+            handed_in: String::new(),
             tests: Vec::new(),
             seconds: 0.0,
         }
@@ -110,8 +118,8 @@ impl Results {
             State::Refused(why) => format!("The submission was not graded.\n\n{why}"),
             State::Graded => points,
             State::Incomplete => format!(
-                "{points} so far. {not_judged} tests could not be judged, which is the grader's failure and not \
-                 yours: no zero was given for them, and the staff has been told."
+                "{points} so far. {not_judged} tests could not be judged. That is not held against you: no zero was \
+                 given for them, and the staff has been told."
             ),
         };
         for note in &self.notes {

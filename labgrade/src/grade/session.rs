@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::build::{BuildError, Builder, Suite};
+use super::build::{self, BuildError, Builder, Suite};
 use super::course::{self, Course};
 use super::formats::{self, Format};
 use super::jail::{self, Jail, Strength};
@@ -23,7 +24,6 @@ use super::{source, submission};
 use crate::files::write_whole;
 use crate::judge;
 use crate::labs::{Lab, Package};
-use crate::progress::Progress;
 use crate::tree::{Scratch, Tree, fingerprint};
 
 /// What was found when the suites were built without a student's code.
@@ -40,6 +40,12 @@ const GRACE: Duration = Duration::from_secs(15);
 /// Of a test that cannot be built.
 const NOT_COMPILED: &str = "the code does not compile";
 
+/// Who is told how grading goes on: what begins, and each test that is done.
+pub(crate) struct Watch<'a> {
+    pub(crate) doing: &'a dyn Fn(&str),
+    pub(crate) done: &'a dyn Fn(&TestResult),
+}
+
 /// Grades submissions, one after the other, in one working directory.
 pub(crate) struct Session {
     policy: Policy,
@@ -51,6 +57,10 @@ pub(crate) struct Session {
     scratch: Scratch,
     /// With their packages, in order; hidden ones with true.
     tests: Vec<(String, Lab, bool)>,
+    /// Of course, policy and compiler.
+    graded_with: String,
+    /// Real time for a whole grading.
+    within: Option<Duration>,
     /// Nobody else works in the directory as long as it is held.
     _lock: File,
 }
@@ -71,8 +81,18 @@ impl Session {
         let patient = Builder::new(&course.root, &work, strength, limit.max(Duration::from_secs(1800)))?;
         let scratch = Scratch::open(&patient.course())?;
         let builder = Builder::new(&course.root, &work, strength, limit)?;
-        let mut session =
-            Session { policy, course, builder, strength, weakness, scratch, tests: Vec::new(), _lock: lock };
+        let mut session = Session {
+            policy,
+            course,
+            builder,
+            strength,
+            weakness,
+            scratch,
+            tests: Vec::new(),
+            graded_with: String::new(),
+            within: None,
+            _lock: lock,
+        };
         let starter = session.course.starter();
         let rooms = if starter.files.is_empty() { session.course.solution() } else { starter };
         session.tests = session.prepared(&patient, &rooms, &work.join("prepared.json"))?;
@@ -82,7 +102,42 @@ impl Session {
             .map_err(io::Error::other)?;
         let Session { policy, tests, .. } = &mut session;
         tests.retain(|(test, ..)| policy.grades(test));
+        session.graded_with = session.digest_of_rules()?;
         Ok(session)
+    }
+
+    /// Limits every grading to so much real time. Tests for which there is none left are not judged.
+    pub(crate) fn within(&mut self, limit: Duration) {
+        self.within = Some(limit);
+    }
+
+    /// How many tests there are.
+    pub(crate) fn test_count(&self) -> usize {
+        self.tests.len()
+    }
+
+    /// What grading depends on beside the submission.
+    pub(crate) fn graded_with(&self) -> &str {
+        &self.graded_with
+    }
+
+    /// What grading depends on of the submission: what is taken of it, or why nothing is.
+    pub(crate) fn handed_in(&self, from: &Path) -> String {
+        match self.take(from) {
+            Ok((rooms, notes)) => digest(tree_parts(&rooms).chain(notes.iter().map(String::as_bytes))),
+            Err(why) => digest([why.as_bytes()]),
+        }
+    }
+
+    fn digest_of_rules(&self) -> io::Result<String> {
+        // Where hidden tests lie makes no difference; what is in them does.
+        let mut policy = self.policy.clone();
+        policy.hidden = None;
+        let policy = toml::to_string(&policy).map_err(io::Error::other)?;
+        let none = Tree::default();
+        let trees = [self.tree(&none, false)?, self.tree(&none, true)?];
+        let parts = trees.iter().flatten().flat_map(tree_parts);
+        Ok(digest(parts.chain([policy.as_bytes(), self.builder.compiler().as_bytes()])))
     }
 
     /// The tests around `rooms`: as they were found the last time, kept in `at`, if nothing has changed since.
@@ -95,7 +150,7 @@ impl Session {
         let trees = [self.tree(rooms, false)?, self.tree(rooms, true)?];
         let mut parts: Vec<_> =
             trees.iter().flatten().map(|tree| tree.fingerprint().to_le_bytes().to_vec()).collect();
-        parts.push(format!("{:?} {}", self.policy.labs, builder.toolchain().display()).into_bytes());
+        parts.push(format!("{:?} {}", self.policy.labs, builder.compiler()).into_bytes());
         let key = fingerprint(parts.iter().map(Vec::as_slice));
         let known = fs::read(at).ok().and_then(|text| serde_json::from_slice::<Prepared>(&text).ok());
         if let Some(known) = known.filter(|known| known.key == key) {
@@ -159,14 +214,21 @@ impl Session {
     }
 
     /// Grades a submission, and writes the results after every step. Returns them.
-    pub(crate) fn grade(&mut self, from: &Path, formats: &[Format], out: &Path) -> io::Result<Results> {
+    pub(crate) fn grade(
+        &mut self,
+        from: &Path,
+        formats: &[Format],
+        out: &Path,
+        watch: &Watch<'_>,
+    ) -> io::Result<Results> {
         let begun = Instant::now();
         let mut results = self.waiting(from);
         formats::write(&results, formats, out)?;
         match self.take(from) {
             Ok((rooms, notes)) => {
                 results.notes.extend(notes);
-                self.run_all(&rooms, &mut results, |results| {
+                let until = self.within.map(|within| begun + within);
+                self.run_all(&rooms, &mut results, until, watch, |results| {
                     results.seconds = begun.elapsed().as_secs_f64();
                     formats::write(results, formats, out)
                 })?;
@@ -187,6 +249,8 @@ impl Session {
         let name = from.file_name().unwrap_or(from.as_os_str()).to_string_lossy();
         let mut results = Results::unfinished(&self.policy.assignment, &name);
         results.jail = Some(self.strength);
+        results.graded_with.clone_from(&self.graded_with);
+        results.handed_in = self.handed_in(from);
         results.staff_notes.extend(self.weakness.as_ref().map(|why| {
             format!("without namespaces ({why}), files, network and processes were held back by user and limits only")
         }));
@@ -220,9 +284,10 @@ impl Session {
         &mut self,
         rooms: &Tree,
         results: &mut Results,
+        until: Option<Instant>,
+        watch: &Watch<'_>,
         write: impl Fn(&mut Results) -> io::Result<()>,
     ) -> io::Result<()> {
-        let progress = Progress::new(results.tests.len());
         let mut built = 0;
         let mut not_compiled = Vec::new();
         for hidden in [false, true] {
@@ -250,7 +315,11 @@ impl Session {
                     mine.iter_mut().for_each(|test| fail(test, NOT_COMPILED));
                     continue;
                 }
-                progress.doing(&format!("building {}", package.name()));
+                if self.is_over(until) {
+                    mine.iter_mut().for_each(|test| self.too_late(test));
+                    continue;
+                }
+                (watch.doing)(&format!("building {}", package.name()));
                 let name = if hidden { "hidden" } else { "graded" };
                 // The student's code was compiled before hidden tests came near it. If it is only with them that it does not
                 // compile, the tests ask for what was never promised.
@@ -281,12 +350,16 @@ impl Session {
                     if test.lab.package() != package || !of_this(test, &tests) {
                         continue;
                     }
-                    progress.doing(last_part(&test.name));
+                    if self.is_over(until) {
+                        self.too_late(test);
+                        continue;
+                    }
+                    (watch.doing)(last_part(&test.name));
                     let seeds = self.policy.seeds_of(&test.name);
                     let published = self.policy.seeds.published.count as usize;
                     let name = test.name.clone();
-                    score::judge(test, &seeds, published, |seeds| self.run(&suite, &name, seeds))?;
-                    progress.done(&format!("{:<32} {}", test.short_name(), test.line()));
+                    score::judge(test, &seeds, published, |seeds| self.run(&suite, &name, seeds, until))?;
+                    (watch.done)(test);
                     write(results)?;
                 }
             }
@@ -320,8 +393,19 @@ impl Session {
         Ok(tests)
     }
 
-    /// Runs a test over seeds.
-    fn run(&self, suite: &Suite, test: &str, seeds: &[u64]) -> io::Result<Batch> {
+    fn is_over(&self, until: Option<Instant>) -> bool {
+        until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// There was no time left for this test.
+    fn too_late(&self, test: &mut TestResult) {
+        test.status = Status::NotJudged;
+        test.headline =
+            format!("the {} s for all of it were over", self.within.unwrap_or_default().as_secs());
+    }
+
+    /// Runs a test over seeds, until `until` at most.
+    fn run(&self, suite: &Suite, test: &str, seeds: &[u64], until: Option<Instant>) -> io::Result<Batch> {
         if !suite.is_intact() {
             return Err(io::Error::other(format!("{} is not what was built", suite.binary.display())));
         }
@@ -331,6 +415,7 @@ impl Session {
         let package = suite.package.name();
         jail.environment = [
             ("LABSIM_JUDGE", "1".to_owned()),
+            ("LABSIM_SLOTS", build::at_once().to_string()),
             ("LAB_TIMEOUT", limits.run_s.to_string()),
             ("LAB_MEMORY", limits.memory_mib.to_string()),
             ("LAB_TIMELINE", "never".to_owned()),
@@ -349,10 +434,13 @@ impl Session {
         let _ = judge::order(&mut ours, nonce, seeds);
         thread::scope(|scope| {
             let hearing = scope.spawn(|| judge::hear(&mut ours, nonce, seeds));
-            let ended = running.wait(Duration::from_secs(limits.test_s) + GRACE);
+            let limit = Duration::from_secs(limits.test_s) + GRACE;
+            let left = until.map_or(limit, |until| until.saturating_duration_since(Instant::now()));
+            let ended = running.wait(limit.min(left));
             let told = hearing.join().map_err(|_| io::Error::other("hearing a suite failed"))?;
             let ended = ended?;
             let broken = told.broken.map(|broken| match ended.late {
+                true if self.is_over(until) => "the time for all of it was over".to_owned(),
                 true => format!("the runs of this test took more than {} s together", limits.test_s),
                 false => {
                     let last =
@@ -381,6 +469,20 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn tree_parts(tree: &Tree) -> impl Iterator<Item = &[u8]> {
+    tree.files.iter().flat_map(|(name, contents)| [name.as_bytes(), &contents[..]])
+}
+
+/// SHA-256 over the parts and their lengths, half of it.
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update((part.len() as u64).to_le_bytes());
+        sha.update(part);
+    }
+    sha.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn fail(test: &mut TestResult, why: &str) {

@@ -91,11 +91,17 @@ struct Entry {
     size: u64,
 }
 
-/// Takes in a directory or a ZIP archive. `course` are the course's own files, to tell which of them were changed.
+/// Takes in a directory or a ZIP archive; or a directory in which there is one archive, and no sources. `course` are the course's own files, to tell which of them were changed.
 pub(crate) fn take(from: &Path, course: &Tree) -> Result<Submission, Refusal> {
     let unreadable = |error: io::Error| Refusal::Unreadable(format!("{}: {error}", from.display()));
     if fs::metadata(from).map_err(unreadable)?.is_dir() {
         let entries = list_directory(from)?;
+        let mut archives = entries.iter().filter(|entry| entry.is_file && entry.name.ends_with(".zip"));
+        if let (Some(archive), None, Err(Refusal::NoEntry)) =
+            (archives.next(), archives.next(), find_root(&entries))
+        {
+            return take(&from.join(&archive.name), course);
+        }
         select(&entries, course, |at, max| {
             let name = &entries[at].name;
             let path = from.join(name);

@@ -25,7 +25,7 @@ pub(super) fn render(results: &Results) -> String {
 }
 
 /// On one line, with everything escaped that Markdown or HTML might understand.
-fn plain(text: &str) -> String {
+pub(in super::super) fn plain(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

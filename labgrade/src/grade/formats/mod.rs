@@ -9,7 +9,7 @@ mod codegrade;
 mod gradescope;
 mod html;
 mod junit;
-mod markdown;
+pub(super) mod markdown;
 mod prairielearn;
 
 use std::io;

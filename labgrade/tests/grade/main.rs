@@ -1,0 +1,5 @@
+//! What the staff runs, on a small course.
+
+mod batch;
+mod course;
+mod one;
