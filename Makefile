@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page check_docs starter check check_starter check_attacks fix bench bench_labs
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page check_docs starter check check_handout check_attacks fix bench bench_labs
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -43,7 +43,7 @@ check_attacks: ## hostile submissions, each of which must get the right verdict:
 	$(CARGO) test -p labgrade --test attacks -- --test-threads=1 --nocapture
 
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution
-	@handout/make_starter "$(DIR)"
+	@$(CARGO) run -q -p labgrade -- handout --out "$(DIR)"
 
 check: ## what must hold before a change lands; changes nothing
 	$(CARGO) fmt --all -- --check
@@ -51,11 +51,11 @@ check: ## what must hold before a change lands; changes nothing
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) test --workspace
 	LAB_TIME=real $(CARGO) test --quiet basic_agree
-	handout/check_starter
+	handout/check_handout
 	@if command -v npm >/dev/null; then $(MAKE) check_page; else echo 'no npm: the timeline page was not checked'; fi
 
-check_starter: ## the starter builds without warnings and each lab says what to write
-	handout/check_starter
+check_handout: ## what students get builds without warnings, says what to write lab by lab, and passes with the solution
+	handout/check_handout
 
 fix: ## format, and let clippy mend what it can
 	$(CARGO) fmt --all

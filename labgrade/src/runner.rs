@@ -113,6 +113,10 @@ impl Suite {
         target.join("lab-reports")
     }
 
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// A process for a test and nothing else, with those `LAB_` variables that `keep` says of all that are set.
     pub(crate) fn command(&self, test: &str, keep: impl Fn(&str) -> bool) -> Command {
         let mut command = Command::new(&self.binary);

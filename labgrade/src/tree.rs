@@ -39,10 +39,16 @@ impl Tree {
     /// What git knows of in the working tree at `root`, and new files that it does not ignore. Where there is no git
     /// repository, an error says so.
     pub(crate) fn of_workspace(root: &Path) -> io::Result<Tree> {
-        let listed = Command::new("git")
-            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-            .current_dir(root)
-            .output()?;
+        Tree::listed_by_git(root, &["--cached", "--others", "--exclude-standard"])
+    }
+
+    /// The same without new files: notes, and other people's solutions, may lie about.
+    pub(crate) fn tracked(root: &Path) -> io::Result<Tree> {
+        Tree::listed_by_git(root, &["--cached"])
+    }
+
+    fn listed_by_git(root: &Path, which: &[&str]) -> io::Result<Tree> {
+        let listed = Command::new("git").args(["ls-files", "-z"]).args(which).current_dir(root).output()?;
         if !listed.status.success() {
             let why = String::from_utf8_lossy(&listed.stderr).trim().to_owned();
             return Err(io::Error::other(format!("git ls-files in {}: {why}", root.display())));

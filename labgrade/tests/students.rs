@@ -1,8 +1,9 @@
 //! `labgrade run` and its kin as a student uses them, in a tree of two tiny crates whose suites speak as the labs' suites do.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A suite without the labs' runtime: the code under test decides what becomes of a seed.
 const SUITE: &str = r#"
@@ -206,4 +207,67 @@ fn shells_learn_the_command_line() {
         assert_eq!(code, Some(0));
         assert_says(&said, &["replay", "policy"]);
     }
+}
+
+#[test]
+fn stress_groups_failures_by_cause_and_goes_on_where_it_was() {
+    let place = tree(BAD);
+    let (said, code) = lab(place.path(), &["stress", "2B", "2A", "--seeds", "20"]);
+    assert_eq!(code, Some(1), "{said}");
+    let causes = "FAILED  b_2B: 16 of 20 seeds
+      14 x  index N is lost
+            seeds 5, 6, 7, 8, 9, ..
+            index 5 is lost
+            cargo lab replay b_2B 5
+       2 x  rule one-vote
+            seeds 10, 20
+            server 1 voted twice
+            cargo lab replay b_2B 10
+";
+    assert_says(&said, &[causes, "40 seeds were tried in all, 16 of them failed", "40 runs in "]);
+    let (said, code) = lab(place.path(), &["stress", "2B", "2A", "--seeds", "25"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &["40 runs of this build are known already", "10 runs in ", "b_2B: 21 of 25 seeds"]);
+    let (said, _) = lab(place.path(), &["stress", "2B", "2A", "--seeds", "4", "--fresh"]);
+    assert_says(&said, &["8 runs in ", "8 seeds were tried in all, 0 of them failed"]);
+    // Another build is another matter.
+    put(place.path(), "raft/src/lib.rs", GOOD);
+    let (said, code) = lab(place.path(), &["stress", "2B", "2A", "--seeds", "3"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_says(&said, &["6 runs in "]);
+}
+
+#[test]
+fn stress_ends_with_the_first_failure_if_asked() {
+    let place = tree(BAD);
+    let (said, code) = lab(place.path(), &["stress", "2B", "--until-fail"]);
+    assert_eq!(code, Some(1), "{said}");
+    // It has no other end. What was heard until all is over counts too.
+    assert_says(&said, &["            seeds 5", "cargo lab replay b_2B 5"]);
+}
+
+/// Sleeping suites must be killed, and what they have said must not be lost.
+#[test]
+fn ctrl_c_ends_stress_with_a_summary() {
+    let slow = "pub fn behave(_: &str, seed: u64) -> (u64, String) {
+        if seed > 3 { std::thread::sleep(std::time::Duration::from_secs(1000)) }
+        (1, format!(\"index {seed} is lost\"))
+    }\n";
+    let place = tree(slow);
+    // Built before, so that what is interrupted is not cargo.
+    assert_eq!(lab(place.path(), &["replay", "a_2A", "1"]).1, Some(1));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_labgrade"));
+    command.args(["stress", "2A"]).current_dir(place.path()).env_remove("CARGO_TARGET_DIR");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(errors.by_ref().any(|line| line.starts_with("FAILED  a_2A with seed 1: index N is lost")));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let Output { status, stdout, .. } = child.wait_with_output().unwrap();
+    let said = String::from_utf8(stdout).unwrap();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert_says(
+        &said,
+        &["index N is lost\n            seeds 1", "interrupted; the same command goes on from here"],
+    );
 }

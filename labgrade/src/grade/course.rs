@@ -93,7 +93,7 @@ fn in_room(name: &str) -> bool {
 }
 
 /// Everything but what builds leave behind, and dependencies.
-fn without_git(root: &Path) -> io::Result<Tree> {
+pub(crate) fn without_git(root: &Path) -> io::Result<Tree> {
     let mut tree = Tree::default();
     for entry in fs::read_dir(root)? {
         let entry = entry?;

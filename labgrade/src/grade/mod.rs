@@ -42,7 +42,7 @@
 pub(crate) mod batch;
 mod build;
 mod class;
-mod course;
+pub(crate) mod course;
 mod formats;
 pub(crate) mod jail;
 pub(crate) mod policy;
