@@ -17,7 +17,7 @@ fn basic_3A() {
 /// Operations do not wait for heartbeats.
 #[test]
 fn speed_3A() {
-    kv_test(3, Net::Reliable, NO_SNAPSHOTS, |cfg| {
+    kv_test(3, Net::Near, NO_SNAPSHOTS, |cfg| {
         load::speed(cfg);
     });
 }

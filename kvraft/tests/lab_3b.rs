@@ -65,7 +65,7 @@ fn snapshot_size_3B() {
 /// Snapshots do not slow the service down.
 #[test]
 fn speed_3B() {
-    kv_test(3, Net::Reliable, MAX_RAFT_STATE, |cfg| {
+    kv_test(3, Net::Near, MAX_RAFT_STATE, |cfg| {
         load::speed(cfg);
     });
 }

@@ -15,7 +15,7 @@ use crate::load::{self, Load};
 
 /// Three servers on a reliable network, and such clerks.
 fn with_clerks(clerk: fn(Vec<KvClient>) -> Box<dyn Store>) -> Setting {
-    Setting { servers: 3, net: Net::Reliable, max_raft_state: NO_SNAPSHOTS, clerk }
+    Setting { servers: 3, net: Net::Near, max_raft_state: NO_SNAPSHOTS, clerk }
 }
 
 /// What the harness says of a test that must fail.
