@@ -12,7 +12,7 @@ use std::{fs, io};
 
 use crate::files::write_whole;
 use crate::tree::fingerprint;
-use bench::{Bench, Work};
+use bench::{Bench, REFERENCE, Work};
 use catalogue::{About, Catalogue, Kind, Mutant, Variant};
 use matrix::{Classic, Matrix};
 
@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     let unfit = if args.check { Vec::new() } else { catalogue.spread() };
     let variants = catalogue.variants.clone();
     let reference =
-        Variant { name: "reference".into(), about: About::solution(), tree: bench.solution().clone() };
+        Variant { name: REFERENCE.into(), about: About::solution(), tree: bench.solution().clone() };
     catalogue.variants.insert(0, reference);
     select(&mut catalogue, args);
     let mutants =
