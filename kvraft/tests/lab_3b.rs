@@ -49,7 +49,7 @@ fn snapshot_rpc_3B() {
 #[test]
 fn snapshot_size_3B() {
     const MAX_SNAPSHOT_BYTES: usize = 500;
-    kv_test(3, Net::Reliable, MAX_RAFT_STATE, |cfg| {
+    kv_test(3, Net::Near, MAX_RAFT_STATE, |cfg| {
         let mut clerk = cfg.clerk();
         for _ in 0..200 {
             for value in ["0", "1"] {
