@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page check_docs starter check check_handout check_attacks fix bench bench_labs
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page screenshots measure_page check_docs starter check check_handout check_attacks fix bench bench_labs
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -38,6 +38,9 @@ check_docs: ## the commands of README and guides work in a fresh clone: some min
 
 screenshots: ## CHROMIUM=program: the pictures of the documentation
 	cd labtest/page && npm ci --silent --prefer-offline && node build.mjs --tests && node build/pictures.mjs ../../docs/images
+
+measure_page: ## CHROMIUM=program PAGES="/a.html /b.html": how long they take to open and to move
+	cd labtest/page && npm ci --silent --prefer-offline && node build.mjs --tests && node build/measure.mjs $(PAGES)
 
 check_attacks: ## hostile submissions, each of which must get the right verdict: some minutes
 	$(CARGO) test -p labgrade --test attacks -- --test-threads=1 --nocapture

@@ -92,6 +92,10 @@ pub const CLERKS_ANSWERED: Rule = Rule {
     paper: "section 8",
 };
 
+/// Of those, and of the oracles', the ones that something must happen; the others say what must not.
+pub(crate) const OF_PROGRESS: [&Rule; 6] =
+    [&CALLS_RETURN, &ELECTION_TIMEOUT, &KILL_ENDS, &NO_AGREEMENT, &RPC_BUDGET, &CLERKS_ANSWERED];
+
 /// All of these.
 pub const CHECKED: [&Rule; 13] = [
     &APPLIED_IN_ORDER,

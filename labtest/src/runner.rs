@@ -128,7 +128,8 @@ fn prepare(
 /// written, and the report is made whole.
 fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
     judge(run, style, report);
-    let written = eventlog::write(run, report).map(|written| match written {
+    let stuck = report::stuck(&report.stuck, &report.waiting);
+    let written = eventlog::write(run, report, &stuck.all()).map(|written| match written {
         Ok(eventlog::Written { page, log }) => format!(
             "what happened, as a page for a browser: {}\nevent by event: {}\n",
             page.display(),
@@ -148,8 +149,8 @@ fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
             None => return,
         },
     };
-    let (stuck, waiting) = (std::mem::take(&mut report.stuck), std::mem::take(&mut report.waiting));
-    told += &report::afterwards(run, &stuck, &waiting, style);
+    told += &report::afterwards(run, &stuck, style);
+    report.stuck.clear();
     if let Some(written) = written {
         told += &format!("\n{written}");
     }

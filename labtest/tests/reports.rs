@@ -400,6 +400,40 @@ fn a_run_that_is_ended_from_outside_is_reported_too() {
     }
 }
 
+/// All but an exact replay is the same there.
+#[test]
+fn a_failure_in_real_time_is_reported_too() {
+    let directory = Directory::new("real-bad_vote");
+    let output = Command::new(env::current_exe().expect("this executable"))
+        .args(["--exact", "bad_vote", "--nocapture"])
+        .envs([(INNER, "1"), ("LAB_SEED", "7"), ("LAB_TIME", "real")])
+        .env("LAB_TIMELINE", &directory.0)
+        .output()
+        .expect("the test binary runs again");
+    let report = String::from_utf8(output.stdout).expect("text");
+    for part in [
+        " s, in phase \"restart a voter within a term\":\n\nserver 2 voted twice in term 2: for server 1 and for server 0\n",
+        "\nrule one-vote-per-term: ",
+        "\n0       candidate             2     0       0  1(1)\n",
+        "  server 2 crashes (kill)\n",
+        "\nusual causes:\n",
+        "as a page for a browser: ",
+        "it may not come back",
+        "  LAB_TIME=real LAB_SEED=7@",
+    ] {
+        assert!(report.contains(part), "{part:?} is missing in: {report}");
+    }
+    let file = |kind: &str| fs::read_to_string(directory.0.join(format!("bad_vote-seed-7{kind}")));
+    let log = file(".ndjson").expect("a log");
+    assert!(log.lines().next().is_some_and(|head| head.contains("\"time\":\"real\"")), "{log}");
+    let failure = log.lines().find(|line| line.starts_with("{\"kind\":\"failure\",")).expect("a failure");
+    assert!(
+        failure.contains("\"rule\":\"one-vote-per-term\"") && !failure.contains("\"evidence\":[]"),
+        "{failure}"
+    );
+    assert!(file(".timeline.html").is_ok());
+}
+
 /// Of a process that dies nothing is left but the word that it did.
 #[test]
 fn a_process_that_dies_is_reported() {

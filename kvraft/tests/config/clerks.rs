@@ -22,6 +22,10 @@ use super::{Config, Server};
 /// How long an operation may take, in whatever network there is in these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many of those that wait a report names, and of how many it tells the calls.
+const CLERKS_SHOWN: usize = 5;
+const CLERKS_TOLD: usize = 2;
+
 /// All clerks of a run.
 pub(super) struct Clerks {
     run: Run,
@@ -165,19 +169,30 @@ pub(super) fn name(number: usize) -> String {
 impl Subject for Clerks {
     fn report(&self) -> String {
         observe(|| {
-            let mut out = String::new();
+            let mut waiting: Vec<(Duration, usize, String)> = Vec::new();
             for desk in self.desks.lock().iter() {
                 let state = desk.state.lock();
                 let Some(Waiting { input, since, place, .. }) = &state.waiting else { continue };
-                let _ = writeln!(
-                    out,
-                    "{} waits for {} since {} ({place}); it reaches {}",
+                let line = format!(
+                    "{} waits for {} since {} ({place}); it reaches {}\n",
                     name(desk.number),
                     KvStore.describe(input, None::<&Text>),
                     seconds(*since),
                     servers(&state.reach)
                 );
-                out += &self.calls.report(desk.number);
+                waiting.push((*since, desk.number, line));
+            }
+            // Who waits longest tells the most.
+            waiting.sort();
+            let mut out = String::new();
+            for (place, (_, number, line)) in waiting.iter().take(CLERKS_SHOWN).enumerate() {
+                out += line;
+                if place < CLERKS_TOLD {
+                    out += &self.calls.report(*number);
+                }
+            }
+            if waiting.len() > CLERKS_SHOWN {
+                let _ = writeln!(out, "({} more wait)", count(waiting.len() - CLERKS_SHOWN, "clerk"));
             }
             out
         })

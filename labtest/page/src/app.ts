@@ -12,6 +12,9 @@ const OPENING = 60;
 /** Earlier evidence than this, in microseconds before the failure, does not widen the opening view. */
 const OPENING_SPAN = 1_500_000;
 
+/** Nor does evidence before so many messages: they could not be told apart. */
+const OPENING_MOST = 300;
+
 /** More clients than these have no lanes unless they are asked for. */
 const CLIENTS_FEW = 6;
 
@@ -59,7 +62,8 @@ export class App {
     const sent = run.messages.map(m => m.sent.t);
     const at = above(sent, t);
     const back = sent[Math.max(0, at - OPENING)] ?? 0;
-    const evidence = (failure?.evidence ?? []).map(step => run.times[step]!).filter(e => e > t - OPENING_SPAN);
+    const evidence = (failure?.evidence ?? []).map(step => run.times[step]!)
+      .filter(e => e > t - OPENING_SPAN && at - above(sent, e) < OPENING_MOST);
     const from = failure ? Math.min(back, ...evidence) : 0;
     const to = failure ? t : sent[Math.min(OPENING, sent.length - 1)] ?? run.duration;
     const { axis } = this, a = axis.u(from), b = axis.u(to), room = Math.max((b - a) * 0.06, this.unit);

@@ -53,7 +53,7 @@ export interface LogLine extends Common {
   kind: "line"; server?: number; thread: string; level: string; target: string; text: string;
 }
 export interface FailureLine extends Common {
-  kind: "failure"; text: string; rule?: string; says?: string; paper?: string; servers?: number[]; index?: number;
+  kind: "failure"; text: string; place?: string; thread?: string; stuck?: string[]; rule?: string; says?: string; paper?: string; servers?: number[]; index?: number;
   term?: number; evidence?: number[]; core?: number[];
 }
 export interface EndLine extends Common {
@@ -109,7 +109,7 @@ const MUST: Record<Line["kind"], Record<string, Check>> = {
 };
 /** Of fields that are optional, what they are when they are there. */
 const MAY: Record<string, Check> = {
-  entries, evidence: numbers, core: numbers, servers: v => number(v) || list(v), count: number, term: number,
+  entries, place: text, thread: text, stuck: v => Array.isArray(v) && v.every(text), evidence: numbers, core: numbers, servers: v => number(v) || list(v), count: number, term: number,
 };
 
 function readable(line: unknown): line is Line {

@@ -27,13 +27,12 @@ export const KIND_NAMES: Record<Kind, string> = {
 };
 
 export function kindOf(run: Run, message: Message): Kind {
-  switch (message.method) {
+  // A reply is of the kind of its request; that of an error says nothing itself.
+  const request = message.reply ? run.calls.get(message.line.call)?.request ?? message : message;
+  switch (request.method) {
     case "RequestVote": return "vote";
     case "InstallSnapshot": return "snapshot";
-    case "AppendEntries": {
-      const request = message.reply ? run.calls.get(message.line.call)?.request ?? message : message;
-      return (request.line.count ?? request.line.entries?.length ?? 0) > 0 ? "append" : "heartbeat";
-    }
+    case "AppendEntries": return (request.line.count ?? request.line.entries?.length ?? 0) > 0 ? "append" : "heartbeat";
     default: return "other";
   }
 }
@@ -102,6 +101,11 @@ const WHY: Record<string, string> = {
   NetworkStopped: "the network was gone",
 };
 
+/** What a drop is called. */
+function lost(why: string | undefined): string {
+  return why === "CallOver" ? "ignored" : why === "Unanswered" || why === "Panicked" ? "NO ANSWER" : "LOST";
+}
+
 /** What became of a message. */
 export function fate(m: Message): string {
   const out: string[] = [];
@@ -109,7 +113,7 @@ export function fate(m: Message): string {
   if (m.delay > 0) out.push(`delayed by ${duration(m.delay)}`);
   if (m.held) out.push(m.released ? `held back until ${seconds(m.released.t)}` : "held back");
   if (m.fate === "delivered") out.push(`delivered after ${duration(m.end!.t - m.sent.t)}`);
-  else if (m.fate === "dropped") out.push(`LOST: ${Object.hasOwn(WHY, m.why ?? "") ? WHY[m.why!] : m.why}`);
+  else if (m.fate === "dropped") out.push(`${lost(m.why)}: ${Object.hasOwn(WHY, m.why ?? "") ? WHY[m.why!] : m.why}`);
   else out.push("still on its way at the end");
   if (m.copies > 0) out.push(`duplicated (${m.copies} more)`);
   return out.join(", ");
@@ -131,7 +135,7 @@ export function sentence(run: Run, step: number, line: Line): string | undefined
     }
     case "send": { const m = about(line.id); return m && `sent ${between(m)}  ${message(m)}`; }
     case "deliver": { const m = about(line.id); return m && `arrived ${between(m)}  ${message(m)}`; }
-    case "drop": { const m = about(line.id); return m && `${line.why === "CallOver" ? "ignored" : "LOST"} ${between(m)}  ${message(m)} (${line.why})`; }
+    case "drop": { const m = about(line.id); return m && `${lost(line.why)} ${between(m)}  ${message(m)} (${line.why})`; }
     case "duplicate": { const m = about(line.id); return m && `duplicated ${between(m)}  ${message(m)}`; }
     case "release": { const m = about(line.id); return m && `released ${between(m)}  ${message(m)}`; }
     case "apply": return `server ${line.server} applies ${line.command} at index ${line.index}`;

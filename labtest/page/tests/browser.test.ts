@@ -128,6 +128,41 @@ describe("in a browser", { skip }, () => {
     await close();
   });
 
+  test("a failure that no event shows tells where it was, who hangs, and what came before", async () => {
+    const script = replication();
+    script.lines.pop();
+    script.line("failure", { text: "index out of bounds", place: "raft/src/raft.rs:7:9", thread: "rpc-1", stuck: ["thread 'ticker': waits\n  tick"], servers: [1], evidence: [] }).end(false);
+    const { page, complaints, close } = await open(script.text);
+    const head = await page.locator("#head").innerText(), detail = await page.locator("#detail").innerText();
+    for (const part of ["at raft/src/raft.rs:7:9, in thread rpc-1", "thread 'ticker': waits\n  tick"]) assert.ok(head.includes(part), head);
+    for (const part of ["before it, heartbeats left out", "server 1 applies `300` at index 3", "the last message that reached server 1"]) assert.ok(detail.includes(part), detail);
+    const { cursor } = await seen(page);
+    await page.locator("#detail button").first().click();
+    assert.ok((await seen(page)).cursor.step < cursor.step);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test("an impossible history opens at its last operation, with the answer to it", async () => {
+    const script = replication();
+    script.lines.pop();
+    script.line("op", { id: 900, client: "clerk 0", op: "put", key: "k", value: "new" });
+    const put = script.send("clerk 0", 0, "execute");
+    script.wait(900).deliver(put).wait(900).deliver(script.reply(put)).line("op-end", { id: 900, value: null });
+    script.wait(5000).line("op", { id: 901, client: "clerk 1", op: "get", key: "k" });
+    const get = script.send("clerk 1", 2, "execute");
+    script.wait(900).deliver(get).wait(900).deliver(script.reply(get)).line("op-end", { id: 901, value: "old" });
+    const end = script.n;
+    script.wait(1_000_000).line("failure", { text: "impossible", servers: [], evidence: [], core: [900, 901] }).end(false);
+    const { page, complaints, close } = await open(script.text);
+    assert.equal((await seen(page)).cursor.n, end);
+    assert.equal(await page.locator("#evidence button").count(), 2);
+    const detail = await page.locator("#detail").innerText();
+    assert.ok(detail.includes("the last answer to it") && detail.includes("S2 \u2192 clerk 1"), detail);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
   test("what the code under test says stays text", async () => {
     const { page, complaints, close } = await open(votedTwice().text);
     const marks = await page.evaluate(() => ({

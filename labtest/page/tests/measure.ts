@@ -1,4 +1,4 @@
-// Says how long pages take to open and to move: `CHROMIUM=program node build/measure.mjs PAGE...`, after `node build.mjs --tests`.
+// Says how long pages take to open and to move: `make measure_page CHROMIUM=program PAGES="/a.html /b.html"`.
 //
 // Each page is opened five times, in a browser of its own; told are the middle one and the slowest. Processor time is that of the
 // page's main thread. Then it is moved as a reader would: zoomed out to the whole run and in again, dragged, stepped through,

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { parse } from "../src/log.ts";
 import { modelOf } from "../src/model.ts";
 import { cellAt, consequences, effects, groupOf, leaderAt, leadersAt, progressAt, serverAt } from "../src/moment.ts";
+import { fate, kindOf } from "../src/words.ts";
 import { Script, replication, votedTwice } from "./script.ts";
 
 const runOf = (script: Script) => modelOf(parse(script.text));
@@ -98,6 +99,17 @@ test("the operations that contradict each other are found by their numbers", () 
   assert.deepEqual(failure.core.map(op => op.line.id), [1000, 3000]);
   assert.equal(failure.evidence.length, 2);
   assert.deepEqual(runOf(votedTwice()).failure!.core, []);
+});
+
+test("a reply that is an error is of the kind of its request", () => {
+  const s = new Script(2);
+  const append = s.send(0, 1, "AppendEntries", { term: 1, prev_log_index: 0, prev_log_term: 0, leader_commit: 0, count: 1, entries: [[1, 1, "x"]] });
+  s.wait(100).deliver(append);
+  const error = { ...append, id: 77, from: 1, to: 0, type: "append_entriesReply" };
+  s.line("send", { ...error, bytes: 4 }).drop(error, "Unanswered").end();
+  const run = runOf(s);
+  assert.equal(kindOf(run, run.messages[1]!), "append");
+  assert.match(fate(run.messages[1]!), /NO ANSWER: the handler returned an error/);
 });
 
 test("what nobody outside sees to be applied is not known", () => {

@@ -25,12 +25,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use labsim::ThreadDump;
+
 pub(crate) use knob::{Knob, VARIABLE};
 pub(crate) use lines::{Line, Lines, cut};
 use writer::Header;
 
-use crate::failure::Failure;
 use crate::page::timeline_page;
+use crate::report;
 use crate::run::Run;
 
 /// What was written of a run.
@@ -43,14 +45,19 @@ pub(crate) struct Written {
 
 /// Writes the log of a run that is over, and its page, if they are to be written, and says where. `None` also if the
 /// run was ended from outside in the midst of recording.
-pub(crate) fn write(run: &Run, report: &labsim::Report<String>) -> Option<io::Result<Written>> {
+/// `stuck` are the threads that hang.
+pub(crate) fn write(
+    run: &Run,
+    report: &labsim::Report<String>,
+    stuck: &[ThreadDump],
+) -> Option<io::Result<Written>> {
     // Threads of the run may still hold these, and never let go.
     let progress = run.shared.progress.try_lock()?;
     let events = run.shared.events.try_lock()?;
     let lines = run.shared.lines.try_lock()?;
     let directory = run.shared.files.directory(report.result.is_err())?;
     // A run that was ended from outside has no failure of its own.
-    let ended = report.result.as_ref().err().map(|why| Failure::new(why.to_string(), report.elapsed));
+    let ended = report.result.as_ref().err().map(|why| report::of_end(why, report.elapsed));
     let failure = progress.failure.as_ref().or(ended.as_ref());
     let (name, seed, simulated) = (run.shared.name.full(), run.seed(), report.simulated);
     let header = Header {
@@ -62,7 +69,7 @@ pub(crate) fn write(run: &Run, report: &labsim::Report<String>) -> Option<io::Re
         replay: labsim::replay_command(name, seed, !simulated),
         written: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
     };
-    let text = writer::render(&header, &events, &lines, failure);
+    let text = writer::render(&header, &events, &lines, failure, stuck);
     Some(directory.and_then(|directory| {
         let log = run.keep(&directory, ".ndjson", &text)?;
         let page = timeline_page(&format!("{name}, seed {seed}"), &text);

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use labrpc::{MessageId, Step};
+use labsim::ThreadDump;
 
 use super::json::{Object, array, quote};
 use super::lines::{Line, Lines};
@@ -35,7 +36,13 @@ pub(crate) struct Header {
 }
 
 /// The whole log.
-pub(crate) fn render(header: &Header, events: &Events, lines: &Lines, failure: Option<&Failure>) -> String {
+pub(crate) fn render(
+    header: &Header,
+    events: &Events,
+    lines: &Lines,
+    failure: Option<&Failure>,
+    stuck: &[ThreadDump],
+) -> String {
     let mut writer = Writer {
         out: String::new(),
         picture: events.before().clone(),
@@ -69,7 +76,7 @@ pub(crate) fn render(header: &Header, events: &Events, lines: &Lines, failure: O
     }
     if let Some(failure) = failure {
         writer.at = failure.at.max(writer.at);
-        writer.failure(failure, events);
+        writer.failure(failure, events, stuck);
     }
     let left_out = (left_out, lines.made - lines.kept.len() as u64);
     writer.tail(failure.is_none(), events.next(), lines.made, left_out);
@@ -365,13 +372,20 @@ impl Writer<'_> {
             .end();
     }
 
-    fn failure(&mut self, failure: &Failure, events: &Events) {
-        let Failure { message, rule, evidence, core, .. } = failure;
+    fn failure(&mut self, failure: &Failure, events: &Events, stuck: &[ThreadDump]) {
+        let Failure { message, location, thread, rule, evidence, core, .. } = failure;
         let about = About::of(failure, events);
         let object = self.object("failure").text("text", message);
         let object = match rule {
             Some(rule) => object.text("rule", rule.id).text("says", rule.says).text("paper", rule.paper),
             None => object,
+        };
+        let object = location.iter().fold(object, |object, place| object.text("place", place));
+        let object = thread.iter().fold(object, |object, thread| object.text("thread", thread));
+        let object = if stuck.is_empty() {
+            object
+        } else {
+            object.list("stuck", stuck, |out, thread| quote(out, thread.to_string().trim_end()))
         };
         let object = object.list("servers", &about.servers, number);
         let object = match about.index {

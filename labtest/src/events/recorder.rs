@@ -118,7 +118,7 @@ pub(crate) struct Outcome {
 
 impl Events {
     /// The events that are still kept, oldest first.
-    pub fn kept(&self) -> impl Iterator<Item = &Event> {
+    pub fn kept(&self) -> impl DoubleEndedIterator<Item = &Event> {
         self.kept.iter()
     }
 

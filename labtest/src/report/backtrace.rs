@@ -1,4 +1,15 @@
-//! What of a backtrace a student may have written.
+//! What of a stack a student may have written.
+
+use std::path::Path;
+
+use labsim::{Failure, ThreadDump};
+
+/// The sources of the harness that call the code under test: what stands below them on a stack is theirs.
+const HARNESS: [&str; 2] = ["labrpc/src/", "labtest/src/"];
+
+fn is_harness(place: &str) -> bool {
+    HARNESS.iter().any(|sources| place.contains(sources))
+}
 
 /// Of a backtrace as the standard library writes it, what a student may have written: between the marks that
 /// the library sets where a panic begins and where a thread begins, and without the library's own functions.
@@ -14,12 +25,65 @@ pub(super) fn trimmed(backtrace: &str) -> String {
             shown.clear();
         } else if name.contains("__rust_begin_short_backtrace") {
             break;
+        } else if place.is_some_and(is_harness) {
+            if !shown.is_empty() {
+                break;
+            }
         } else if !place.is_some_and(|place| place.contains("/rustc/") || place.contains("/rustlib/src/")) {
             let place = place.map_or(String::new(), |place| format!("           {place}\n"));
             shown.push(format!("{name}\n{place}"));
         }
     }
     shown.iter().enumerate().map(|(i, function)| format!("{i:>4}: {function}")).collect()
+}
+
+/// A thread with what it may have been written by a student of its stack, and the calls from there into libraries, in
+/// names that fit on a line.
+pub(super) fn of_thread(thread: &ThreadDump) -> ThreadDump {
+    let mut shown: Vec<String> = Vec::new();
+    for frame in &thread.stack {
+        if frame.starts_with("<unknown>") {
+            continue;
+        }
+        if is_harness(frame) && !shown.is_empty() {
+            break;
+        }
+        shown.push(tidy(frame));
+    }
+    ThreadDump { stack: shown, ..thread.clone() }
+}
+
+/// The threads that a failure names, each with as much.
+pub(super) fn of_failure(failure: &Failure) -> Failure {
+    let all = |threads: &[ThreadDump]| threads.iter().map(of_thread).collect::<Vec<_>>();
+    match failure {
+        Failure::Reported(_) | Failure::Panicked(_) => failure.clone(),
+        Failure::Deadlock(threads) => Failure::Deadlock(all(threads)),
+        Failure::Livelock(threads) => Failure::Livelock(all(threads)),
+        Failure::Stuck(stuck, others) => Failure::Stuck(all(stuck), all(others)),
+        Failure::BusyLoop(thread) => Failure::BusyLoop(of_thread(thread)),
+        Failure::WallLimit(limit, thread) => Failure::WallLimit(*limit, of_thread(thread)),
+        Failure::MemoryLimit(limit, thread) => Failure::MemoryLimit(*limit, of_thread(thread)),
+    }
+}
+
+/// A frame without type arguments, with a place within the workspace, or a package: `start at raft/src/raft.rs:128:45`.
+fn tidy(frame: &str) -> String {
+    let (name, place) = frame.split_once(" at ").unwrap_or((frame, ""));
+    // One that begins with a bracket is a method of a trait: there the types tell something.
+    let name = name.split_once('<').map_or(name, |(head, _)| if head.is_empty() { name } else { head });
+    if place.is_empty() {
+        return name.to_string();
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
+    let inside = Path::new(place).strip_prefix(workspace).ok().and_then(Path::to_str);
+    let of_package = |place: &str| {
+        let (_, rest) = place.split_once('/')?;
+        let version = rest.split('/').next()?.rsplit_once('-')?.1;
+        version.starts_with(|c: char| c.is_ascii_digit()).then(|| rest.to_string())
+    };
+    let place = inside.map(str::to_string).or_else(|| of_package(place)).unwrap_or(place.to_string());
+    format!("{name} at {place}")
 }
 
 #[cfg(test)]
@@ -57,6 +121,32 @@ mod tests {
         assert_eq!(trimmed(backtrace), shown);
     }
 
+    #[test]
+    fn a_stack_ends_where_the_harness_calls() {
+        let thread = |stack: &[&str]| ThreadDump {
+            name: "rpc-0".to_string(),
+            stack: stack.iter().map(|frame| frame.to_string()).collect(),
+            ..ThreadDump::default()
+        };
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display();
+        let shown = of_thread(&thread(&[
+            "<unknown>",
+            "lock<RawMutex, Vec<u8>> at index.crates.io-1949/lock_api-0.4.14/src/mutex.rs:213:18",
+            "<T as raft::Service>::ask at alloc/src/vec/mod.rs:3:5",
+            &format!("start at {here}/raft/src/raft.rs:128:45"),
+            &format!("run at {here}/labrpc/src/job.rs:32:59"),
+            "main",
+        ]));
+        let expected = [
+            "lock at lock_api-0.4.14/src/mutex.rs:213:18",
+            "<T as raft::Service>::ask at alloc/src/vec/mod.rs:3:5",
+            "start at raft/src/raft.rs:128:45",
+        ];
+        assert_eq!(shown, thread(&expected));
+        // What the harness itself waits for is all there is to show.
+        assert_eq!(of_thread(&thread(&["wait at /x/labtest/src/run.rs:1:2"])).stack.len(), 1);
+    }
+
     /// Should the standard library ever write its backtraces in another way.
     #[test]
     fn a_real_backtrace_is_trimmed() {
@@ -64,6 +154,9 @@ mod tests {
         let (whole, here) = (thread.join().unwrap(), "report/backtrace.rs:");
         assert!(whole.contains("__rust_begin_short_backtrace") && whole.contains(here), "{whole}");
         let shown = trimmed(&whole);
+        // That is a test of the harness's own, which calls itself.
+        let shown =
+            if shown.is_empty() { trimmed(&whole.replace("labtest/src/", "raft/src/")) } else { shown };
         assert!(shown.contains(here) && shown.lines().count() <= 4, "{shown} is left of {whole}");
     }
 }

@@ -11,12 +11,14 @@ mod story;
 pub(crate) mod style;
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use labsim::ThreadDump;
 
 use crate::about::About;
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::rules;
 use crate::run::{Phase, Progress, Run};
 use crate::text::{count, seconds};
 use style::Style;
@@ -26,6 +28,8 @@ const PHASES: usize = 4;
 /// Threads that wait, and calls of each: more than that helps nobody.
 const THREADS: usize = 5;
 const FRAMES: usize = 5;
+/// Threads that ask servers for their state for the report, and end them.
+const OWN: [&str; 2] = ["report", "end of the test"];
 
 /// What a run that passed is said to have done: `3 peers, 84 RPCs, 9,120 bytes, index 3`.
 pub(crate) fn summary(run: &Run) -> String {
@@ -66,48 +70,92 @@ pub(crate) fn of_ended(run: &Run, why: &labsim::Report<String>, style: Style) ->
     if let Some(phase) = progress.phases.last() {
         out += &format!(", in phase \"{}\"", phase.title);
     }
-    let ended = ended.to_string();
+    let failure = of_end(ended, *elapsed);
+    let ended = &failure.message;
     out += ":\n\n";
     // A panic that came first is the likelier cause.
     if let Some(first) = panics.first().filter(|first| !ended.starts_with(&first.to_string())) {
         out += &format!("first, {first}\nthen, ");
     }
     out += ended.trim_end();
-    out.push('\n');
+    out += "\n(docs/troubleshooting.md, \"A run does not end as it should\", tells what this means)\n";
     let picture = events.picture();
     if !picture.servers.is_empty() {
         out += &format!("\n{}", servers::table(&picture, &[]));
     }
-    told(&mut out, &Failure::new(ended, *elapsed), &events, style);
+    told(&mut out, &failure, &events, style);
     phases(&mut out, &progress);
     calls(&mut out, &progress);
     Some(out)
 }
 
+/// The failure of a run that was ended from outside.
+pub(crate) fn of_end(ended: &labsim::Failure, at: Duration) -> Failure {
+    let server = ran_last(ended).and_then(|thread| thread.node.strip_prefix("server ")?.parse().ok());
+    Failure { server, ..Failure::new(backtrace::of_failure(ended).to_string(), at) }
+}
+
+/// The one thread that a failure is about.
+fn ran_last(ended: &labsim::Failure) -> Option<&ThreadDump> {
+    match ended {
+        labsim::Failure::BusyLoop(thread)
+        | labsim::Failure::WallLimit(_, thread)
+        | labsim::Failure::MemoryLimit(_, thread) => Some(thread),
+        _ => None,
+    }
+}
+
+/// Of threads that have waited for long, for a lock and for something else, those that hang, and where they do.
+pub(crate) fn stuck(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
+    // The harness's own, which tell of a failed run, wait because others do.
+    let (own, others): (Vec<_>, Vec<_>) = at_lock.iter().partition(|thread| OWN.contains(&&*thread.name));
+    let at_lock = if others.is_empty() { own } else { others };
+    // Most that wait for something else wait for work, as they should; but not those that are to return at once.
+    let in_calls = waiting.iter().filter(|thread| is_within_a_call(thread));
+    Stuck {
+        at_lock: at_lock.into_iter().map(backtrace::of_thread).collect(),
+        in_calls: in_calls.map(backtrace::of_thread).collect(),
+    }
+}
+
+/// Threads that hang.
+pub(crate) struct Stuck {
+    /// They wait for a lock.
+    at_lock: Vec<ThreadDump>,
+    /// They have called into a server's code, and wait for something else.
+    in_calls: Vec<ThreadDump>,
+}
+
+impl Stuck {
+    pub(crate) fn all(&self) -> Vec<ThreadDump> {
+        [&self.at_lock[..], &self.in_calls].concat()
+    }
+}
+
 /// What there is to add when the run is over: threads that wait, and the page of the rule.
-pub(crate) fn afterwards(run: &Run, stuck: &[ThreadDump], waiting: &[ThreadDump], style: Style) -> String {
-    let mut out = threads("threads that wait for a lock since long", stuck);
-    // Of the others, most wait for work, as they should; but not those that are to return at once.
-    let calls: Vec<ThreadDump> = waiting.iter().filter_map(within_a_call).collect();
-    out += &threads("calls that wait for something other than a lock since long", &calls);
+pub(crate) fn afterwards(run: &Run, stuck: &Stuck, style: Style) -> String {
+    let mut out = threads("threads that wait for a lock since long", &stuck.at_lock, style);
+    let title = "calls that wait for something other than a lock since long";
+    out += &threads(title, &stuck.in_calls, style);
     let rule = run.shared.progress.try_lock().and_then(|progress| {
         let failure = progress.failure.as_ref()?;
         failure.rule.map(|rule| rule.id).or_else(|| pages::named_in(&failure.message))
     });
     if let Some(heart) = rule.and_then(pages::heart) {
-        out += &format!("\n{}\n", style.wrap(&heart, 4));
+        out += &format!("\n{}\n", style.wrap(heart.trim_end(), 4));
     }
     out
 }
 
-fn threads(title: &str, threads: &[ThreadDump]) -> String {
+fn threads(title: &str, threads: &[ThreadDump], style: Style) -> String {
     if threads.is_empty() {
         return String::new();
     }
     let mut out = format!("\n{title}:\n");
-    for mut thread in threads.iter().take(THREADS).cloned() {
+    for thread in threads.iter().take(THREADS) {
+        let mut thread = thread.clone();
         thread.stack.truncate(FRAMES);
-        out += &thread.to_string();
+        thread.to_string().lines().for_each(|line| out += &format!("{}\n", style.wrap(line, 8)));
     }
     if threads.len() > THREADS {
         out += &format!("  ({} more)\n", count(threads.len() - THREADS, "thread"));
@@ -115,11 +163,9 @@ fn threads(title: &str, threads: &[ThreadDump]) -> String {
     out
 }
 
-/// Of a thread that calls into a server's code, what it does there.
-fn within_a_call(thread: &ThreadDump) -> Option<ThreadDump> {
-    let is_entry = |frame: &String| frame.contains("acting_for") && frame.contains("labtest/src/threads.rs");
-    let entered = thread.stack.iter().position(is_entry)?;
-    Some(ThreadDump { stack: thread.stack[..entered].to_vec(), ..thread.clone() })
+/// Whether a thread has called into a server's code.
+fn is_within_a_call(thread: &ThreadDump) -> bool {
+    thread.stack.iter().any(|frame| frame.contains("acting_for") && frame.contains("labtest/src/threads.rs"))
 }
 
 /// The failure itself.
@@ -146,8 +192,9 @@ fn told(out: &mut String, failure: &Failure, events: &Events, style: Style) {
         *out += &format!("\nwhat led there{legend}:\n");
         lines.iter().for_each(|line| *out += &format!("{}\n", style.wrap(line, 13)));
     }
-    // No event shows the failure, and no server's thread has failed: too little happened, perhaps.
-    if failure.evidence.is_empty() && failure.server.is_none() {
+    // No event shows the failure, no server's thread has failed, no rule of safety was broken: too little happened, perhaps.
+    let is_safety = failure.rule.is_some_and(|rule| !rules::OF_PROGRESS.contains(&rule));
+    if failure.evidence.is_empty() && failure.server.is_none() && !is_safety {
         let lines = story::traffic(failure, events);
         if !lines.is_empty() {
             *out += "\nmessages of the last 2 s:\n";
@@ -189,7 +236,6 @@ mod tests {
     use crate::eventlog::Knob;
     use crate::name::TestName;
     use crate::run::Limits;
-    use std::time::Duration;
 
     #[test]
     fn phases_after_the_failure_are_not_shown() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use labrpc::{CallId, Step};
+use labrpc::{CallId, Reason, Step};
 
 use crate::about::About;
 use crate::events::picture::{Changes, Picture, Role};
@@ -37,6 +37,10 @@ pub(super) fn events_of(failure: &Failure, about: &About, events: &Events) -> Ve
     let last = failure.evidence.len().saturating_sub(EVIDENCE);
     let evidence = &failure.evidence[last..];
     let mut beats = beats(about, events);
+    if evidence.is_empty() {
+        beats.extend(failure.server.and_then(|server| last_heard(server, events)));
+        beats.sort_by_key(|beat| beat.number);
+    }
     let concerns = |beat: &Beat| {
         let everybody = beat.servers.is_empty() || about.servers.is_empty();
         everybody || beat.servers.iter().any(|server| about.servers.contains(server))
@@ -62,6 +66,18 @@ pub(super) fn events_of(failure: &Failure, about: &About, events: &Events) -> Ve
         format!("{mark}{:>9}  {}", seconds(beat.at), beat.text)
     };
     beats.iter().map(line).collect()
+}
+
+/// The message that reached a server last: what its thread failed at, perhaps.
+fn last_heard(server: usize, events: &Events) -> Option<Beat> {
+    let event = events.kept().rev().find(|event| match &event.what {
+        What::Message(passage) => {
+            matches!((passage.to, passage.step), (Party::Server(to), Step::Delivered) if to.server == server)
+        }
+        _ => false,
+    })?;
+    let (number, at, text) = (event.number, event.at, event.what.to_string());
+    Some(Beat { number, at, text, servers: vec![server], links: false })
 }
 
 /// All that may be worth telling of the events that are kept.
@@ -195,8 +211,13 @@ pub(super) fn traffic(failure: &Failure, events: &Events) -> Vec<String> {
                 counts.refused += 1;
             }
             counts.word = word;
-        } else if let (Some(pair), Step::Dropped(_)) = (calls.get(&passage.call), passage.step) {
-            pairs.entry(*pair).or_default().unanswered += 1;
+        } else if let (Some(pair), Step::Dropped(reason)) = (calls.get(&passage.call), passage.step) {
+            let counts = pairs.entry(*pair).or_default();
+            if matches!(reason, Reason::Unanswered | Reason::Panicked) {
+                counts.errors += 1;
+            } else {
+                counts.unanswered += 1;
+            }
         }
     }
     let mut told: Vec<_> = pairs.into_iter().collect();
@@ -222,6 +243,8 @@ struct Counts {
     lost: usize,
     good: usize,
     refused: usize,
+    /// The handler had no answer, or panicked.
+    errors: usize,
     /// The answer was lost.
     unanswered: usize,
     /// What a good answer is called.
@@ -230,7 +253,7 @@ struct Counts {
 
 impl Counts {
     fn tell(&self) -> String {
-        let Counts { sent, lost, good, refused, unanswered, word } = self;
+        let Counts { sent, lost, good, refused, errors, unanswered, word } = self;
         let mut parts = vec![format!("{sent} sent")];
         let mut part = |n: &usize, what: &str| {
             if *n > 0 {
@@ -240,16 +263,19 @@ impl Counts {
         part(lost, "did not arrive");
         part(good, word);
         part(refused, "refused");
+        part(errors, "got an error");
         part(unanswered, "answers lost");
         parts.join(", ")
     }
 }
 
-/// Whether an answer that leaves its server is a good one, and what it is then called.
+/// Whether an answer that leaves its server is a good one, and what it is then called. An error is none.
 fn answer(event: &Event) -> Option<(bool, &'static str)> {
-    Some(match event.seen().answer?.reply {
-        Content::RequestVoteReply(reply) => (reply.granted, "granted"),
-        Content::AppendEntriesReply(reply) => (reply.success, "succeeded"),
-        _ => (true, "answered"),
-    })
+    let answer = event.seen().answer?;
+    match (answer.request, answer.reply) {
+        (_, Content::RequestVoteReply(reply)) => Some((reply.granted, "granted")),
+        (_, Content::AppendEntriesReply(reply)) => Some((reply.success, "succeeded")),
+        (Content::Other, _) | (_, Content::InstallSnapshotReply { .. }) => Some((true, "answered")),
+        _ => None,
+    }
 }

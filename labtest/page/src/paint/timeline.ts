@@ -96,7 +96,7 @@ class Picture extends Pen {
       g.fillRect(a, lane.top, Math.max(b - a - 1, 1), lane.height);
       // What contradicts itself is framed.
       if (core.has(op)) { g.strokeStyle = look.bad; g.lineWidth = 2.5; g.strokeRect(a, lane.top - 1, Math.max(b - a - 1, 3), lane.height + 2); }
-      if (!op.to) { g.fillStyle = look.hatch(g, look.ink, "/"); g.fillRect(a, lane.top, b - a, lane.height); }
+      if (!op.to) { g.globalAlpha = 0.4; g.fillStyle = look.hatch(g, look.ink, "/"); g.fillRect(a, lane.top, b - a, lane.height); g.globalAlpha = 1; }
       this.label(`${op.line.op} ${op.line.key}${op.line.value === undefined ? "" : ` ${op.line.value}`}`, a + 3, lane.top + lane.height / 2 + 0.5, b - a - 6, look.oncolour, SMALL);
     }
   }

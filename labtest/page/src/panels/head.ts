@@ -9,7 +9,8 @@ export function head(element: HTMLElement, app: App): void {
   element.className = failure ? "failed" : passed ? "passed" : "";
   const lines = failure?.line.text.trim().split("\n") ?? [];
   const title = failure ? `Failed: ${lines[0] ?? ""}` : passed ? "Passed" : "How this run ended is not known";
-  const rule = failure?.line.rule;
+  const rule = failure?.line.rule, { place, thread, stuck = [] } = failure?.line ?? {};
+  const where = [place && `at ${place}`, thread && `in thread ${thread}`].filter(Boolean).join(", ");
   const left = run.end?.left_out;
   const missing = [
     (left?.events ?? head.left_out) > 0 && `The first ${(left?.events ?? head.left_out).toLocaleString("en")} events were left out to keep the file small; what they led to is there.`,
@@ -21,9 +22,11 @@ export function head(element: HTMLElement, app: App): void {
     h("h1", {}, title),
     rule !== undefined && h("p", {}, h("b", {}, `Rule ${rule}: `), `${failure?.line.says ?? ""} `,
       h("span", { class: "soft" }, `(${failure?.line.paper ?? ""}; docs/rules/${rule}.md tells the usual causes)`)),
+    where !== "" && h("p", { class: "soft" }, where),
     failure && failure.evidence.length > 0 && h("div", { id: "evidence" }, "Seen in:", ...failure.evidence.map((step, i) =>
       h("button", { class: "chip", click: () => app.moveTo(step) }, h("b", {}, `${i + 1} `), `${seconds(run.times[step]!)}  ${stepSentence(run, step)}`))),
     lines.length > 1 && h("details", { open: rule === undefined }, h("summary", {}, "all that was said about it"), h("pre", {}, lines.slice(1).join("\n"))),
+    stuck.length > 0 && h("details", { open: true }, h("summary", {}, "threads that hang"), h("pre", {}, stuck.join("\n"))),
     ...missing.map(note => h("p", { class: "soft" }, note)),
     head.replay !== "" && h("p", { class: "soft" }, "Again: ", h("code", {}, head.replay)),
   ].filter(part => part instanceof HTMLElement));
