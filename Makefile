@@ -46,6 +46,7 @@ check_attacks: ## hostile submissions, each of which must get the right verdict:
 	$(CARGO) test -p labgrade --test attacks -- --test-threads=1 --nocapture
 
 starter: ## DIR=../my-raft: a tree for a student to work in, without the solution
+	@[ -n "$(DIR)" ] || { echo 'usage: make starter DIR=../my-raft' >&2; exit 2; }
 	@$(CARGO) run -q -p labgrade -- handout --out "$(DIR)"
 
 check: ## what must hold before a change lands; changes nothing
