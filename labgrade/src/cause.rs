@@ -34,7 +34,7 @@ fn place(said: &str) -> Option<&str> {
 
 /// The text with `N` for every number and list of numbers, and nothing of what is quoted by backticks, which may be a
 /// command that was drawn.
-fn without_numbers(text: &str) -> String {
+pub(crate) fn without_numbers(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {

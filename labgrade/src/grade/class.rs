@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::formats::markdown::plain;
 use super::results::{Results, State, Status, number};
+use crate::cause::without_numbers;
 use crate::labs::Lab;
 
 /// A submission.
@@ -243,18 +244,6 @@ fn alike(one: &BTreeMap<Cause, Option<u64>>, other: &BTreeMap<Cause, Option<u64>
     (common.len() as f64 / either.max(1) as f64, common.len(), seeds)
 }
 
-fn without_numbers(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '0'..='9' if kept.ends_with('N') => {}
-            '0'..='9' => kept.push('N'),
-            _ => kept.push(c),
-        }
-    }
-    kept
-}
-
 fn listed(names: &[&str]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<_> = names.iter().take(SHOWN).map(|name| plain(name)).collect();
@@ -316,7 +305,7 @@ mod tests {
         let text = class.markdown();
         assert!(text.contains("&lt;b>\\|alice") && !text.contains("<b>"), "{text}");
         assert!(text.contains("## To look at") && text.contains("for staff only"), "{text}");
-        assert!(text.contains("| 1 | backup_2B | server N applied \\`&lt;b>"), "{text}");
+        assert!(text.contains("| 1 | backup_2B | server N applied \\`..\\` at index N |"), "{text}");
     }
 
     #[test]

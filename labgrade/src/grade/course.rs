@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::submission::ROOMS;
+use crate::handout::starter::{Labs, starter};
 use crate::labs::Package;
 use crate::tree::Tree;
 
@@ -45,9 +46,10 @@ impl Course {
         Err(io::Error::other(format!("{} is not the labs' workspace: {problem}", root.display())))
     }
 
-    /// All of its files.
-    pub(crate) fn files(&self) -> &Tree {
-        &self.files
+    /// Its files, here and as students have them.
+    pub(crate) fn handed_out(&self) -> Vec<Tree> {
+        let starters = [Labs::All, Labs::Raft].map(|labs| starter(&self.files, labs).ok());
+        [Some(self.files.clone())].into_iter().chain(starters).flatten().collect()
     }
 
     /// The solution, if the course keeps it here.

@@ -268,7 +268,8 @@ impl Session {
 
     /// What is to be built, and what the student is to be told. The error is for the student too.
     fn take(&self, from: &Path) -> Result<(Tree, Vec<String>), String> {
-        let taken = submission::take(from, self.course.files()).map_err(|refusal| refusal.to_string())?;
+        let taken =
+            submission::take(from, &self.course.handed_out()).map_err(|refusal| refusal.to_string())?;
         let findings = source::check(&taken.files);
         if !findings.is_empty() {
             let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();

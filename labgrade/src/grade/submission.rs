@@ -91,8 +91,9 @@ struct Entry {
     size: u64,
 }
 
-/// Takes in a directory or a ZIP archive; or a directory in which there is one archive, and no sources. `course` are the course's own files, to tell which of them were changed.
-pub(crate) fn take(from: &Path, course: &Tree) -> Result<Submission, Refusal> {
+/// Takes in a directory or a ZIP archive; or a directory in which there is one archive, and no sources. `handed_out` are the
+/// course's own files in each form in which students may have them, to tell which of them were changed.
+pub(crate) fn take(from: &Path, handed_out: &[Tree]) -> Result<Submission, Refusal> {
     let unreadable = |error: io::Error| Refusal::Unreadable(format!("{}: {error}", from.display()));
     if fs::metadata(from).map_err(unreadable)?.is_dir() {
         let entries = list_directory(from)?;
@@ -100,9 +101,9 @@ pub(crate) fn take(from: &Path, course: &Tree) -> Result<Submission, Refusal> {
         if let (Some(archive), None, Err(Refusal::NoEntry)) =
             (archives.next(), archives.next(), find_root(&entries))
         {
-            return take(&from.join(&archive.name), course);
+            return take(&from.join(&archive.name), handed_out);
         }
-        select(&entries, course, |at, max| {
+        select(&entries, handed_out, |at, max| {
             let name = &entries[at].name;
             let path = from.join(name);
             // It was an ordinary file when it was listed.
@@ -115,7 +116,7 @@ pub(crate) fn take(from: &Path, course: &Tree) -> Result<Submission, Refusal> {
         if file.metadata().map_err(unreadable)?.len() > ARCHIVE_MAX {
             return Err(Refusal::LargeArchive);
         }
-        take_zip(BufReader::new(file), course)
+        take_zip(BufReader::new(file), handed_out)
     }
 }
 
@@ -158,7 +159,7 @@ fn list_directory(root: &Path) -> Result<Vec<Entry>, Refusal> {
     Ok(entries)
 }
 
-fn take_zip(from: impl Read + Seek, course: &Tree) -> Result<Submission, Refusal> {
+fn take_zip(from: impl Read + Seek, handed_out: &[Tree]) -> Result<Submission, Refusal> {
     let not_a_zip = |error: zip::result::ZipError| Refusal::NotAZip(error.to_string());
     let mut from = from;
     let names = central_names(&mut from).map_err(|error| Refusal::NotAZip(error.to_string()))?;
@@ -192,7 +193,7 @@ fn take_zip(from: impl Read + Seek, course: &Tree) -> Result<Submission, Refusal
         entries.push(Entry { size: file.size(), is_file, name });
         places.push(place);
     }
-    select(&entries, course, |at, max| {
+    select(&entries, handed_out, |at, max| {
         let name = &entries[at].name;
         let file = archive.by_index(places[at]).map_err(|_| Refusal::Packed(name.clone()))?;
         let declared = file.size();
@@ -231,7 +232,7 @@ fn central_names(from: &mut (impl Read + Seek)) -> io::Result<Vec<Vec<u8>>> {
 /// Picks what is taken, and reads it by `read`, which is given a place among `entries` and how much to read at most.
 fn select(
     entries: &[Entry],
-    course: &Tree,
+    handed_out: &[Tree],
     mut read: impl FnMut(usize, u64) -> Result<Vec<u8>, Refusal>,
 ) -> Result<Submission, Refusal> {
     let root = find_root(entries)?;
@@ -248,9 +249,11 @@ fn select(
             continue;
         }
         if !in_room || !name.ends_with(".rs") {
-            if let Some(original) = course.files.get(name) {
-                let theirs = read(at, original.len() as u64 + 1).ok();
-                if theirs.as_deref() != Some(&original[..]) && submission.ignored.len() < IGNORED_MAX {
+            let originals: Vec<_> = handed_out.iter().filter_map(|tree| tree.files.get(name)).collect();
+            if let Some(longest) = originals.iter().map(|original| original.len()).max() {
+                let theirs = read(at, longest as u64 + 1).ok();
+                let as_it_was = theirs.is_some_and(|theirs| originals.iter().any(|it| it[..] == theirs));
+                if !as_it_was && submission.ignored.len() < IGNORED_MAX {
                     submission.ignored.push(name.to_owned());
                 }
             } else if matters(name) && submission.ignored.len() < IGNORED_MAX {
@@ -347,7 +350,7 @@ mod tests {
     }
 
     fn zipped(bytes: Vec<u8>) -> Result<Submission, Refusal> {
-        take_zip(Cursor::new(bytes), &Tree::default())
+        take_zip(Cursor::new(bytes), &[])
     }
 
     fn names(submission: &Submission) -> Vec<&str> {
@@ -367,10 +370,15 @@ mod tests {
             ("raft/src/notes.txt", ""),
             ("labtest/src/lib.rs", ""),
             ("target/debug/huge", ""),
-            ("README.md", ""),
+            ("README.md", "the starter's"),
         ]);
-        let course = |name: &str| (name.to_owned(), b"[package]"[..].into());
-        let course = Tree { files: ["raft/tests/suite.rs", "raft/Cargo.toml"].map(course).into() };
+        let tree = |files: &[(&str, &str)]| {
+            let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().into()));
+            Tree { files: files.collect() }
+        };
+        let course =
+            [("raft/tests/suite.rs", "[package]"), ("raft/Cargo.toml", "[package]"), ("README.md", "ours")];
+        let course = [tree(&course), tree(&[("README.md", "the starter's")])];
         let place = directory(&files);
         let from_directory = take(place.path(), &course).unwrap();
         let from_zip = take_zip(Cursor::new(archive(&files)), &course).unwrap();
@@ -383,12 +391,23 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_may_be_the_one_file_of_a_directory() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("mine.zip"), archive(&GOOD)).unwrap();
+        fs::write(place.path().join("submission_metadata.json"), "{}").unwrap();
+        assert_eq!(names(&take(place.path(), &[]).unwrap()), TAKEN);
+        // Of two, nobody knows which.
+        fs::write(place.path().join("other.zip"), archive(&GOOD)).unwrap();
+        assert_eq!(take(place.path(), &[]).unwrap_err(), Refusal::NoEntry);
+    }
+
+    #[test]
     fn the_root_may_be_wrapped_in_one_directory() {
         let wrapped: Vec<_> =
             GOOD.iter().map(|(name, text)| (format!("my-raft-main/{name}"), *text)).collect();
         let wrapped: Vec<_> = wrapped.iter().map(|(name, text)| (name.as_str(), *text)).collect();
         assert_eq!(names(&zipped(archive(&wrapped)).unwrap()), TAKEN);
-        assert_eq!(names(&take(directory(&wrapped).path(), &Tree::default()).unwrap()), TAKEN);
+        assert_eq!(names(&take(directory(&wrapped).path(), &[]).unwrap()), TAKEN);
         let two = [("a/raft/src/lib.rs", ""), ("b/raft/src/lib.rs", "")];
         assert_eq!(zipped(archive(&two)).unwrap_err(), Refusal::TwoRoots("a/".into(), "b/".into()));
         assert_eq!(zipped(archive(&[("kvraft/src/lib.rs", "")])).unwrap_err(), Refusal::NoEntry);
@@ -410,7 +429,7 @@ mod tests {
         let secret = directory(&[("secret.rs", "const KEY: u8 = 1;"), ("src/lib.rs", "")]);
         let place = directory(&GOOD);
         symlink(secret.path().join("secret.rs"), place.path().join("raft/src/b.rs")).unwrap();
-        let refused = |place: &tempfile::TempDir| take(place.path(), &Tree::default()).unwrap_err();
+        let refused = |place: &tempfile::TempDir| take(place.path(), &[]).unwrap_err();
         assert_eq!(refused(&place), Refusal::NotAFile("raft/src/b.rs".into()));
         let place = directory(&[("kvraft/src/lib.rs", "")]);
         symlink(secret.path(), place.path().join("raft")).unwrap();
@@ -460,17 +479,14 @@ mod tests {
         let mut files = vec![GOOD[0]];
         files.extend(many.iter().map(|name| (name.as_str(), "")));
         assert_eq!(zipped(archive(&files)).unwrap_err(), Refusal::ManyFiles);
-        assert_eq!(take(directory(&files).path(), &Tree::default()).unwrap_err(), Refusal::ManyFiles);
+        assert_eq!(take(directory(&files).path(), &[]).unwrap_err(), Refusal::ManyFiles);
         let large = "x".repeat(FILE_MAX as usize);
         let files: Vec<_> = many.iter().take(9).map(|name| (name.as_str(), large.as_str())).collect();
         let files: Vec<_> = [GOOD[0]].into_iter().chain(files).collect();
         assert_eq!(zipped(archive(&files)).unwrap_err(), Refusal::LargeTotal);
         let deep = format!("raft/src/{}x.rs", "d/".repeat(DEPTH_MAX));
         assert_eq!(zipped(archive(&[GOOD[0], (&deep, "")])).unwrap_err(), Refusal::Deep(deep.clone()));
-        assert!(matches!(
-            take(directory(&[GOOD[0], (&deep, "")]).path(), &Tree::default()),
-            Err(Refusal::Deep(_))
-        ));
+        assert!(matches!(take(directory(&[GOOD[0], (&deep, "")]).path(), &[]), Err(Refusal::Deep(_))));
     }
 
     #[test]
@@ -482,7 +498,7 @@ mod tests {
             assert!(zipped(good[..cut].to_vec()).is_err(), "cut at {cut}");
         }
         assert_eq!(zipped(archive(&[(ENTRY, "a\0b")])).unwrap_err(), Refusal::NotText(ENTRY.into()));
-        let missing = take(Path::new("/no/such/place"), &Tree::default()).unwrap_err();
+        let missing = take(Path::new("/no/such/place"), &[]).unwrap_err();
         assert!(missing.to_string().contains("/no/such/place"), "{missing}");
     }
 }

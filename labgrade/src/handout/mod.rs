@@ -5,7 +5,7 @@
 //! compared with what was handed out.
 
 mod lock;
-mod starter;
+pub(crate) mod starter;
 
 use std::env;
 use std::fs::{self, File, FileTimes, Permissions};

@@ -57,7 +57,7 @@ const SECTIONS: [(&str, &str); 2] = [("kvraft/Cargo.toml", "[[bench]]"), ("labgr
 
 /// What is wrong with a course's files.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StarterError {
+pub(crate) enum StarterError {
     #[error("{0} is not among the course's files")]
     Missing(&'static str),
     #[error("{0} is not text")]
@@ -67,7 +67,7 @@ pub(super) enum StarterError {
 }
 
 /// The tree for students.
-pub(super) fn starter(course: &Tree, labs: Labs) -> Result<Tree, StarterError> {
+pub(crate) fn starter(course: &Tree, labs: Labs) -> Result<Tree, StarterError> {
     let is_given = |name: &str| {
         let of = |rule: &str| name == rule || rule.ends_with('/') && name.starts_with(rule);
         GIVEN.iter().any(|rule| of(rule)) && !KEPT_BACK.iter().any(|rule| of(rule))

@@ -1,6 +1,8 @@
 //! `labgrade grade` and `labgrade policy`, as the staff runs them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -166,4 +168,41 @@ fn what_keeps_it_from_beginning_is_said_and_leaves_a_zero() {
         .output();
     let theirs = String::from_utf8(output.unwrap().stdout).unwrap();
     assert!(theirs.contains("b_2B") && !theirs.contains("sixteen") && !theirs.contains("hidden"), "{theirs}");
+}
+
+/// Who is no root makes namespaces by way of a user namespace. Once that went wrong wherever there was no `/proc` in the jail, and
+/// the grader took it for a system without namespaces.
+#[test]
+fn an_ordinary_user_gets_a_whole_jail() {
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path().join("labgrade");
+    fs::copy(env!("CARGO_BIN_EXE_labgrade"), &program).unwrap();
+    let as_user = |mut command: Command| {
+        if rustix::process::geteuid().is_root() {
+            command.uid(64_999).gid(64_999);
+        }
+        command.current_dir("/").output()
+    };
+    let mut allowed = Command::new("unshare");
+    allowed.args(["--user", "--map-root-user", "--mount", "--net", "true"]);
+    if !as_user(allowed).is_ok_and(|output| output.status.success()) {
+        println!("not tried: this system gives ordinary users no namespaces");
+        return;
+    }
+    let system = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/bin"];
+    let readable: Vec<&str> = system.into_iter().filter(|path| Path::new(path).exists()).collect();
+    let jail = serde_json::json!({
+        "readable": readable,
+        "writable": [], "proc": { "Only": "/usr/bin/ls" }, "directory": "/tmp", "environment": [],
+        "limits": { "cpu_s": 60, "address_space": 1_u64 << 34, "file_size": 1 << 20, "open_files": 64, "processes": 512, "scratch": 1 << 20 },
+        "command": ["/usr/bin/ls", "/"],
+    });
+    let mut command = Command::new(&program);
+    command.args(["jail", "\"Namespaces\"", &jail.to_string()]);
+    let output = as_user(command).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert!(seen.contains("tmp") && !seen.contains("home") && !seen.contains("etc"), "{seen}");
 }

@@ -61,9 +61,11 @@ fn run_step(args: &Args) -> io::Result<ExitCode> {
             wait_for(command)
         }
         Strength::Namespaces => {
-            build_root(&jail)?;
+            // Asked while there is a `/proc` to ask.
+            let user_namespace = in_user_namespace();
+            build_root(&jail, user_namespace)?;
             let mut command = jail.command();
-            if is_root && !in_user_namespace() {
+            if is_root && !user_namespace {
                 become_nobody(&mut command);
             }
             confine(&jail)?;
@@ -115,9 +117,8 @@ fn in_user_namespace() -> bool {
 }
 
 /// Puts a new root together, and makes it the only one.
-fn build_root(jail: &Jail) -> io::Result<()> {
+fn build_root(jail: &Jail, user_namespace: bool) -> io::Result<()> {
     let none: Option<&str> = None;
-    let user_namespace = in_user_namespace();
     // What is mounted here stays here.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     let named: Vec<&PathBuf> = jail.readable.iter().chain(&jail.writable).collect();
