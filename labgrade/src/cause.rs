@@ -45,8 +45,15 @@ pub(crate) fn without_numbers(text: &str) -> String {
             }
             // Part of a word, as in `u64`.
             _ if c.is_ascii_digit() && !out.ends_with(|before: char| before.is_alphanumeric()) => {
-                skip_number(&mut rest);
-                out.push('N');
+                let mut after = rest.clone();
+                skip_number(&mut after);
+                if after.peek().is_some_and(char::is_ascii_uppercase) {
+                    // A lab, as in `2A`.
+                    out.push(c);
+                } else {
+                    rest = after;
+                    out.push('N');
+                }
             }
             c => out.push(c),
         }
@@ -101,6 +108,7 @@ mod tests {
         assert_eq!(differ, "server N applied nothing");
         assert_ne!(differ, cause(&failure(None, "server 1 voted twice"), ""));
         assert_eq!(without_numbers("a u64 at index 7:12."), "a u64 at index N.");
+        assert_eq!(without_numbers("2A: write it within 10s"), "2A: write it within Ns");
     }
 
     #[test]
