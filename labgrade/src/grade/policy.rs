@@ -18,7 +18,7 @@
 //! [limits]
 //! run_s = 60            # real time for one run of a test
 //! test_s = 600          # real time for all runs of a test
-//! build_s = 300         # real time for building a suite
+//! build_s = 300         # CPU time of the compiler for one crate
 //! memory_mib = 2048     # for one run
 //! processes = 2048      # and threads, of all runs of a test together
 //!

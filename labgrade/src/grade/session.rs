@@ -170,7 +170,7 @@ impl Session {
             let Some(tree) = self.tree(rooms, hidden)? else { continue };
             self.scratch.hold(&tree)?;
             for package in self.packages() {
-                let suite = builder.build(package, "prepared", false).map_err(failed)?;
+                let suite = builder.build(package, "prepared", false, None).map_err(failed)?;
                 for test in self.list(&suite)? {
                     let lab = self.policy.labs.iter().find(|lab| lab.package() == package && lab.has(&test));
                     let known = tests.iter().any(|(known, ..)| *known == test);
@@ -324,7 +324,7 @@ impl Session {
                 let name = if hidden { "hidden" } else { "graded" };
                 // The student's code was compiled before hidden tests came near it. If it is only with them that it does not
                 // compile, the tests ask for what was never promised.
-                let suite = match self.builder.build(package, name, !hidden) {
+                let suite = match self.builder.build(package, name, !hidden, until) {
                     Ok(suite) => suite,
                     Err(BuildError::Code(messages)) => {
                         not_compiled.push(package);

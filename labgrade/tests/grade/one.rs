@@ -128,6 +128,20 @@ fn a_submission_becomes_a_score() {
             .all(|test| test["points"] == 0.0 && test["status"] == "failed")
     );
 
+    // A compiler that never ends is the student's doing, and known by its CPU time, not by how slow the machine is.
+    put(
+        place,
+        "endless/raft/src/lib.rs",
+        "#![allow(long_running_const_eval)]\npub const X: u64 = { let mut i = 0; while i < 1 << 40 { i += 1 } i };\n",
+    );
+    let policy = fs::read_to_string(place.join("policy.toml")).unwrap();
+    put(place, "policy.toml", &format!("{policy}[limits]\nbuild_s = 5\n"));
+    let (results, code) = grade(place, "endless");
+    assert_eq!(code, Some(0), "{results}");
+    let refused = results["state"]["refused"].as_str().unwrap_or_else(|| panic!("{results}"));
+    assert!(refused.contains("was not done after 5 s of CPU time"), "{refused}");
+    put(place, "policy.toml", &policy);
+
     // A policy whose seeds a correct solution fails is refused.
     let check = |solution: &str| {
         let output = labgrade(place, &["policy", "check", "policy.toml", "--solution", solution]);

@@ -219,8 +219,9 @@ fn become_nobody(command: &mut Command) {
 /// Gives up what cannot be had again. This process is bound by it as much as the command.
 fn confine(jail: &Jail) -> io::Result<()> {
     let limits = &jail.limits;
+    // Told first, by a signal that says why, and killed soon after.
+    setrlimit(Resource::RLIMIT_CPU, limits.cpu_s, limits.cpu_s.saturating_add(5))?;
     for (resource, limit) in [
-        (Resource::RLIMIT_CPU, limits.cpu_s),
         (Resource::RLIMIT_AS, limits.address_space),
         (Resource::RLIMIT_FSIZE, limits.file_size),
         (Resource::RLIMIT_NOFILE, limits.open_files),
