@@ -127,10 +127,13 @@ export class App {
   get shownMessages(): number { return this.flights.count; }
 
   toFailure(): void { if (this.run.failure) { this.open(); this.changed(); } }
-  /** To the next event that shows the failure, or the one before. */
+  /** To the next event that shows the failure, or the one before; from the failure itself, where the page opens, to the first. */
   toEvidence(direction: 1 | -1): void {
-    const { failure } = this.run;
-    if (failure) this.moveAmong([...failure.evidence, failure.moment.step], direction);
+    const { step, run: { failure } } = this;
+    if (!failure) return;
+    const steps = [...failure.evidence, failure.moment.step].sort((a, b) => a - b);
+    this.moveAmong(steps, direction);
+    if (this.step === step) this.moveTo(direction > 0 ? steps[0]! : steps.at(-1)!);
   }
   /** To the next change of a server's role or term, or the last one. */
   toChange(direction: 1 | -1): void { this.moveAmong(this.changes, direction); }
@@ -157,11 +160,12 @@ export class App {
   goTo(hash: string): void {
     const { n, from, to, m, filter, even } = address.read(hash);
     if (even === this.axis.shortened) this.axis = new Axis(this.run.times, !even, this.unit);
-    if (filter) { this.filter = filter; this.refilter(); }
+    // A link of the page's own that names no filter, or no message, means none.
+    if (filter || n !== undefined) { this.filter = filter ?? everything(); this.refilter(); }
     if (n !== undefined) this.step = Math.max(0, above(this.run.numbers, n) - 1);
     if (from !== undefined && to !== undefined && from < to) this.view = fit({ from: this.axis.u(from), to: this.axis.u(to) }, this.axis.length);
     else if (n !== undefined) this.view = reveal(this.view, this.u, this.axis.length);
-    if (m !== undefined) this.selected = this.run.messages.find(message => message.line.id === m);
+    if (m !== undefined || n !== undefined) this.selected = this.run.messages.find(message => message.line.id === m);
     this.changed();
   }
 }

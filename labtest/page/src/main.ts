@@ -53,7 +53,7 @@ class Page {
     const print = (yes: boolean) => { document.documentElement.classList.toggle("light", yes); this.look = theme(); this.paint(); };
     addEventListener("beforeprint", () => print(true));
     addEventListener("afterprint", () => print(false));
-    addEventListener("hashchange", () => { if (location.hash !== this.app.address()) app.goTo(location.hash); });
+    addEventListener("hashchange", () => { if (location.hash !== this.app.address()) { app.goTo(location.hash); this.list.refill(); } });
     if (location.hash.length > 1) app.goTo(location.hash);
     this.paint();
     hooks(app, () => ({ drawn: this.drawn, cells: this.cellsView, rows: this.list }));

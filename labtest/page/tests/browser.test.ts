@@ -124,6 +124,9 @@ describe("in a browser", { skip }, () => {
     await page.locator("#evidence button").first().click();
     assert.ok((await seen(page)).cursor.step < cursor.step);
     assert.equal((await press(page, "f")).cursor.step, cursor.step);
+    // There it opens, behind all that shows it: the key leads to the first of these, and at last back here.
+    assert.ok((await press(page, "e")).cursor.step < cursor.step);
+    assert.equal((await press(page, "E")).cursor.step, cursor.step);
     assert.deepEqual(complaints, []);
     await close();
   });
@@ -202,6 +205,9 @@ describe("in a browser", { skip }, () => {
     const two = await open(votedTwice().text, hash), here = await seen(two.page);
     assert.deepEqual([here.cursor, here.shown], [there.cursor, there.shown]);
     assert.ok(Math.abs(here.view.from - there.view.from) < 5 && Math.abs(here.view.to - there.view.to) < 5);
+    // Another link, in a page that is open already: the filter of the first is not in it.
+    await two.page.evaluate(n => { location.hash = `#n=${n}`; }, there.cursor.n);
+    await two.page.waitForFunction(() => window.timeline.shown === window.timeline.messages);
     await two.close();
   });
 

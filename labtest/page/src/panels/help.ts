@@ -5,7 +5,7 @@ export const KEYS: [keys: string, meaning: string][] = [
   ["\u2190 \u2192", "one event back or on, of those that the filters show; with Shift ten"],
   ["Home End", "the first and the last event"],
   ["f", "the failure"],
-  ["e E", "the next and the one before of the events that show the failure"],
+  ["e E", "the next and the one before of the events that show the failure, in turn"],
   ["l L", "the next and the last change of a role or a term"],
   ["c", "follow the selected call: request sent, delivered, reply sent, delivered"],
   ["Esc", "select nothing"],
@@ -20,7 +20,7 @@ export const KEYS: [keys: string, meaning: string][] = [
 const PICTURES: [what: string, meaning: string][] = [
   ["lane", "a server: full height and framed while it leads, hatched while a candidate, a thin band as follower; one colour per term, with its number"],
   ["crashed, frozen, cut off", "hatched one way, dotted, hatched the other way above and below the lane; of a split network, the parts have letters"],
-  ["arrow", "a message, from its sending to its delivery. V RequestVote, A AppendEntries with entries, h without (a heartbeat), S InstallSnapshot"],
+  ["arrow", "a message, from its sending to its delivery. V RequestVote, A AppendEntries with entries, S InstallSnapshot; without a letter (h while pointed at or selected) a heartbeat"],
   ["dashed, open head", "a reply; one that says no"],
   ["ends in a cross", "lost; hover to see why"],
   ["dotted, long dashes", "delayed or held back; a copy that the network made"],

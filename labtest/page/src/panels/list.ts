@@ -76,7 +76,7 @@ export class List {
   refill(): void {
     this.rows = rowsOf(this.app.run, this.wanted, this.app.visibleSteps);
     this.steps = this.rows.map(row => row.step);
-    this.count.textContent = this.rows.length === 0 ? "nothing" : `${this.rows.length.toLocaleString("en")} lines`;
+    this.count.textContent = this.rows.length === 0 ? "nothing" : `${this.rows.length.toLocaleString("en")} ${this.rows.length === 1 ? "line" : "lines"}`;
     this.made.clear();
     this.spacer.style.height = `${this.rows.length * HIGH}px`;
     this.scroller.replaceChildren(this.spacer);
