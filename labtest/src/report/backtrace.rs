@@ -11,6 +11,11 @@ fn is_harness(place: &str) -> bool {
     HARNESS.iter().any(|sources| place.contains(sources))
 }
 
+/// Whether a frame is of a file of the workspace, or of another folder here; those of libraries are shortened.
+fn is_students(frame: &str) -> bool {
+    !is_harness(frame) && frame.split_once(" at ").is_some_and(|(_, place)| Path::new(place).is_absolute())
+}
+
 /// Of a backtrace as the standard library writes it, what a student may have written: between the marks that
 /// the library sets where a panic begins and where a thread begins, and without the library's own functions.
 pub(super) fn trimmed(backtrace: &str) -> String {
@@ -41,11 +46,13 @@ pub(super) fn trimmed(backtrace: &str) -> String {
 /// names that fit on a line.
 pub(super) fn of_thread(thread: &ThreadDump) -> ThreadDump {
     let mut shown: Vec<String> = Vec::new();
-    for frame in &thread.stack {
-        if frame.starts_with("<unknown>") {
+    let theirs = thread.stack.iter().position(|frame| is_students(frame)).unwrap_or(0);
+    for (at, frame) in thread.stack.iter().enumerate() {
+        // Of what the harness does for a student, the call alone: `wait`, and not what waits within it.
+        if frame.starts_with("<unknown>") || (is_harness(frame) && at + 1 < theirs) {
             continue;
         }
-        if is_harness(frame) && !shown.is_empty() {
+        if is_harness(frame) && at > theirs && !shown.is_empty() {
             break;
         }
         shown.push(tidy(frame));
@@ -141,6 +148,20 @@ mod tests {
             "lock at lock_api-0.4.14/src/mutex.rs:213:18",
             "<T as raft::Service>::ask at alloc/src/vec/mod.rs:3:5",
             "start at raft/src/raft.rs:128:45",
+        ];
+        assert_eq!(shown, thread(&expected));
+        // Whoever waits for a reply waits within the harness.
+        let shown = of_thread(&thread(&[
+            "recv<Vec<u8>> at index.crates.io-1949/crossbeam-channel-0.5.15/src/channel.rs:1:2",
+            &format!("recv at {here}/labrpc/src/job.rs:3:4"),
+            &format!("wait at {here}/labrpc/src/call.rs:5:6"),
+            &format!("elect at {here}/raft/src/raft.rs:128:45"),
+            &format!("run at {here}/labtest/src/job.rs:32:59"),
+        ]));
+        let expected = [
+            "recv at crossbeam-channel-0.5.15/src/channel.rs:1:2",
+            "wait at labrpc/src/call.rs:5:6",
+            "elect at raft/src/raft.rs:128:45",
         ];
         assert_eq!(shown, thread(&expected));
         // What the harness itself waits for is all there is to show.

@@ -47,7 +47,7 @@ pub(crate) fn failure(run: &Run, style: Style) -> String {
         let events = run.shared.events.lock();
         let mut out = String::new();
         head(&mut out, run, &progress, style);
-        about.iter().for_each(|about| out += &format!("\n{about}"));
+        about.iter().filter(|about| !about.is_empty()).for_each(|about| out += &format!("\n{about}"));
         if let Some(failure) = &progress.failure {
             told(&mut out, failure, &events, style);
         }
@@ -110,10 +110,14 @@ pub(crate) fn stuck(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
     // The harness's own, which tell of a failed run, wait because others do.
     let (own, others): (Vec<_>, Vec<_>) = at_lock.iter().partition(|thread| OWN.contains(&&*thread.name));
     let at_lock = if others.is_empty() { own } else { others };
-    // Most that wait for something else wait for work, as they should; but not those that are to return at once.
-    let in_calls = waiting.iter().filter(|thread| is_within_a_call(thread));
+    // Most that wait for something else wait for work, as they should; but not those that keep others waiting, nor
+    // those that are to return at once.
+    let holds = |thread: &ThreadDump| at_lock.iter().any(|waits| is_kept_by(waits, thread));
+    let (holders, others): (Vec<_>, Vec<_>) = waiting.iter().partition(|&thread| holds(thread));
+    let in_calls = others.into_iter().filter(|thread| is_within_a_call(thread));
     Stuck {
-        at_lock: at_lock.into_iter().map(backtrace::of_thread).collect(),
+        at_lock: at_lock.iter().copied().map(backtrace::of_thread).collect(),
+        holders: holders.into_iter().map(backtrace::of_thread).collect(),
         in_calls: in_calls.map(backtrace::of_thread).collect(),
     }
 }
@@ -122,19 +126,22 @@ pub(crate) fn stuck(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
 pub(crate) struct Stuck {
     /// They wait for a lock.
     at_lock: Vec<ThreadDump>,
+    /// They hold such a lock, and wait for something else.
+    holders: Vec<ThreadDump>,
     /// They have called into a server's code, and wait for something else.
     in_calls: Vec<ThreadDump>,
 }
 
 impl Stuck {
     pub(crate) fn all(&self) -> Vec<ThreadDump> {
-        [&self.at_lock[..], &self.in_calls].concat()
+        [&self.at_lock[..], &self.holders, &self.in_calls].concat()
     }
 }
 
 /// What there is to add when the run is over: threads that wait, and the page of the rule.
 pub(crate) fn afterwards(run: &Run, stuck: &Stuck, style: Style) -> String {
     let mut out = threads("threads that wait for a lock since long", &stuck.at_lock, style);
+    out += &threads("threads that wait while they hold such a lock", &stuck.holders, style);
     let title = "calls that wait for something other than a lock since long";
     out += &threads(title, &stuck.in_calls, style);
     let rule = run.shared.progress.try_lock().and_then(|progress| {
@@ -161,6 +168,11 @@ fn threads(title: &str, threads: &[ThreadDump], style: Style) -> String {
         out += &format!("  ({} more)\n", count(threads.len() - THREADS, "thread"));
     }
     out
+}
+
+/// Whether one thread waits for a lock that another one holds, as its state says.
+fn is_kept_by(waits: &ThreadDump, holder: &ThreadDump) -> bool {
+    waits.node == holder.node && waits.state.ends_with(&format!("; thread '{}' holds that lock", holder.name))
 }
 
 /// Whether a thread has called into a server's code.
@@ -236,6 +248,24 @@ mod tests {
     use crate::eventlog::Knob;
     use crate::name::TestName;
     use crate::run::Limits;
+
+    /// Where the one that waits stands says little: the mistake is where the other one does.
+    #[test]
+    fn whoever_holds_a_lock_and_waits_is_shown() {
+        let thread = |name: &str, node: &str, state: &str| ThreadDump {
+            name: name.to_string(),
+            node: node.to_string(),
+            state: state.to_string(),
+            stack: vec!["wait at /home/s/raft/src/raft.rs:1:2".to_string()],
+        };
+        let waits =
+            thread("test", "server 1", "waits for a lock or a signal; thread 'election' holds that lock");
+        let holder = thread("election", "server 1", "waits for a lock or a signal since 3.000000 s");
+        let of_another_node = ThreadDump { node: "server 2".to_string(), ..holder.clone() };
+        let works = thread("rpc", "server 1", "waits for a lock or a signal");
+        let stuck = stuck(&[waits.clone()], &[of_another_node, works, holder.clone()]);
+        assert_eq!(stuck.all(), [waits, holder]);
+    }
 
     #[test]
     fn phases_after_the_failure_are_not_shown() {

@@ -95,7 +95,17 @@ fn beats(about: &About, events: &Events) -> Vec<Beat> {
             beats.push(Beat { number: event.number, at: event.at, text, servers, links });
         };
         match &event.what {
-            What::Message(_) => begun = true,
+            What::Message(passage) => {
+                begun = true;
+                // What a follower makes of a snapshot shows at the index it ends at, and where it applies it.
+                if let (Step::Delivered, Party::Server(to), Content::InstallSnapshot(install)) =
+                    (passage.step, passage.to, &*passage.content)
+                {
+                    if about.index == Some(install.last_included_index) {
+                        tell(event.what.to_string(), vec![to.server]);
+                    }
+                }
+            }
             What::Start { life, .. } if life.incarnation > 0 => {
                 tell(event.what.to_string(), vec![life.server])
             }
@@ -277,5 +287,53 @@ fn answer(event: &Event) -> Option<(bool, &'static str)> {
         (_, Content::AppendEntriesReply(reply)) => Some((reply.success, "succeeded")),
         (Content::Other, _) | (_, Content::InstallSnapshotReply { .. }) => Some((true, "answered")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use labrpc::{Envelope, Kind, MessageId, Method};
+
+    use super::*;
+    use crate::events::InstallSnapshot;
+
+    static INSTALL: Method = Method::new::<u64, bool>("toy", "install");
+
+    /// A report that server 1 hands over a wrong snapshot did not tell which one it had been sent.
+    #[test]
+    fn the_snapshot_that_ends_at_the_index_is_told() {
+        let mut events = Events::default();
+        for server in 0..2 {
+            events.start(Duration::ZERO, server, 0, 0);
+        }
+        for (call, last) in [(0, 5_u64), (1, 9)] {
+            let (id, args) = (MessageId(call), last.to_le_bytes());
+            for step in [Step::Sent, Step::Delivered] {
+                let envelope = Envelope {
+                    id,
+                    call: CallId(call),
+                    from: "server 0",
+                    to: "server 1",
+                    method: &INSTALL,
+                    kind: Kind::Request,
+                    args: &args,
+                    bytes: Some(&args),
+                };
+                events.message(Duration::ZERO, &labrpc::Event { envelope, step }, |message| {
+                    let Some(&last) = message.downcast_ref::<u64>() else { return Content::Other };
+                    Content::InstallSnapshot(InstallSnapshot {
+                        term: 2,
+                        last_included_index: last,
+                        last_included_term: 2,
+                        data_bytes: 0,
+                        plain: true,
+                    })
+                });
+            }
+        }
+        let failure = Failure::new("server 1 applied a snapshot up to index 9".to_string(), Duration::ZERO);
+        let told = events_of(&failure, &About::of(&failure, &events), &events);
+        let snapshot = "InstallSnapshot term 2, up to entry 9 of term 2";
+        assert!(told.len() == 1 && told[0].contains(snapshot) && told[0].ends_with("delivered"), "{told:?}");
     }
 }
