@@ -263,7 +263,7 @@ mod tests {
         let holder = thread("election", "server 1", "waits for a lock or a signal since 3.000000 s");
         let of_another_node = ThreadDump { node: "server 2".to_string(), ..holder.clone() };
         let works = thread("rpc", "server 1", "waits for a lock or a signal");
-        let stuck = stuck(&[waits.clone()], &[of_another_node, works, holder.clone()]);
+        let stuck = stuck(std::slice::from_ref(&waits), &[of_another_node, works, holder.clone()]);
         assert_eq!(stuck.all(), [waits, holder]);
     }
 
