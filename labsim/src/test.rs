@@ -249,7 +249,7 @@ fn finished(report: Report<String>) -> Finished {
             }
             let _ = write!(text, "{failure}");
             if !report.stuck.is_empty() {
-                let _ = writeln!(text, "\nthreads that wait for a lock since long:");
+                let _ = writeln!(text, "\nthreads that have waited long for a lock:");
                 report.stuck.iter().for_each(|thread| text += &thread.to_string());
             }
         }

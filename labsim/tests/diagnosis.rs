@@ -351,7 +351,7 @@ fn a_deadlock_of_some_is_found_while_others_go_on() {
 fn a_panic_shows_who_was_stuck_at_a_lock() {
     let says = [
         "no answer after five seconds",
-        "threads that wait for a lock since long:",
+        "threads that have waited long for a lock:",
         "thread 'forward': ",
         "; thread 'backward' holds that lock\n",
         "thread 'backward': ",

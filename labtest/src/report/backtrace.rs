@@ -138,7 +138,7 @@ mod tests {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display();
         let shown = of_thread(&thread(&[
             "<unknown>",
-            "lock<RawMutex, Vec<u8>> at index.crates.io-1949/lock_api-0.4.14/src/mutex.rs:213:18",
+            "lock<RawMutex, Vec<u8>> at registry-1949/lock_api-0.4.14/src/mutex.rs:213:18",
             "<T as raft::Service>::ask at alloc/src/vec/mod.rs:3:5",
             &format!("start at {here}/raft/src/raft.rs:128:45"),
             &format!("run at {here}/labrpc/src/job.rs:32:59"),
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(shown, thread(&expected));
         // Whoever waits for a reply waits within the harness.
         let shown = of_thread(&thread(&[
-            "recv<Vec<u8>> at index.crates.io-1949/crossbeam-channel-0.5.15/src/channel.rs:1:2",
+            "recv<Vec<u8>> at registry-1949/crossbeam-channel-0.5.15/src/channel.rs:1:2",
             &format!("recv at {here}/labrpc/src/job.rs:3:4"),
             &format!("wait at {here}/labrpc/src/call.rs:5:6"),
             &format!("elect at {here}/raft/src/raft.rs:128:45"),

@@ -140,9 +140,9 @@ impl Stuck {
 
 /// What there is to add when the run is over: threads that wait, and the page of the rule.
 pub(crate) fn afterwards(run: &Run, stuck: &Stuck, style: Style) -> String {
-    let mut out = threads("threads that wait for a lock since long", &stuck.at_lock, style);
+    let mut out = threads("threads that have waited long for a lock", &stuck.at_lock, style);
     out += &threads("threads that wait while they hold such a lock", &stuck.holders, style);
-    let title = "calls that wait for something other than a lock since long";
+    let title = "calls that have waited long for something other than a lock";
     out += &threads(title, &stuck.in_calls, style);
     let rule = run.shared.progress.try_lock().and_then(|progress| {
         let failure = progress.failure.as_ref()?;
