@@ -158,7 +158,12 @@ fn what_keeps_it_from_finding_out_is_said() {
     };
     assert!(refused(&["no-such-name"]).contains("there is no mutant and no variant of such a name"));
     let without = refused(&["--without", "nothing"]);
-    assert!(without.contains("\"nothing\" is neither `all` nor a rule; the rules are holding"), "{without}");
+    assert!(
+        without.contains(
+            "\"nothing\" is neither `all` nor a rule that an oracle watches over; these are holding"
+        ),
+        "{without}"
+    );
     put(root, "mutants/6-typo.patch", &mutant("saftey", "false"));
     assert!(refused(&["late"]).contains("mutants/6-typo.patch:6: \"saftey\" is no kind"));
 }

@@ -199,6 +199,36 @@ fn long_conflict_2B() {
     });
 }
 
+/// The same with a few large entries, more than most leaders send in one message: the first message that reaches the old
+/// leader replaces a part of what it has alone, and what lies behind that part is still not the new leader's.
+///
+/// "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry)" (figure 2, AppendEntries
+/// RPC, receiver implementation 5): the last *new* entry, not the follower's last one.
+#[test]
+fn large_conflict_2B() {
+    const ENTRIES: usize = 6;
+    const SIZE: usize = 400 * 1000;
+    test(3, |cfg| {
+        cfg.one_retry("first", 3);
+        let leader = cfg.check_one_leader();
+        cfg.phase(format!("the leader is cut off and takes {ENTRIES} commands of {SIZE} bytes"));
+        cfg.disconnect(leader);
+        for _ in 0..ENTRIES {
+            let _ = cfg.start(leader, cfg.random_text(SIZE));
+        }
+        cfg.phase("the others commit as many");
+        cfg.one_retry("second", 2);
+        let next = cfg.check_one_leader();
+        for _ in 0..ENTRIES {
+            let _ = cfg.start(next, cfg.random_text(SIZE));
+        }
+        cfg.one_retry("third", 2);
+        cfg.phase("it is back");
+        cfg.connect(leader);
+        cfg.one_retry("all", 3);
+    });
+}
+
 /// A follower that missed 1000 entries gets them all, and not many times over.
 #[test]
 fn catch_up_2B() {

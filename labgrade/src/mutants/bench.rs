@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Args;
 use super::catalogue::{About, Kind, Mutant, Variant};
 use super::matrix::{CorrectRow, Matrix, MutantRow, Tried, VERSION};
-use super::trial::{self, CorrectTrial, MutantTrial, Pursuit, Runnable};
+use super::trial::{self, CorrectTrial, MutantTrial, Pursuit, Runnable, WITHOUT};
 use crate::builder::{self, BuildError, build_suite, cargo};
 use crate::files::write_whole;
 use crate::labs::{Lab, Package};
@@ -26,8 +26,8 @@ use crate::progress::Progress;
 use crate::runner::{Manner, Suite};
 use crate::tree::{Scratch, Tree, fingerprint};
 
-/// Tells the harness which rule's oracle to switch off.
-const WITHOUT: &str = "LAB_WITHOUT";
+/// Where the rules are that no oracle watches over.
+const CHECKS: &str = "labtest/src/rules.rs";
 
 /// The name of the solution among the correct ones.
 pub(super) const REFERENCE: &str = "reference";
@@ -105,6 +105,8 @@ pub(super) struct Bench<'a> {
     solution: Tree,
     compiler: String,
     manner: Manner,
+    /// The rules that oracles watch over; the others are checks of single tests.
+    oracles: Vec<String>,
     /// Held as long as this lives: two of them in one directory would build each other's mutants.
     _lock: File,
 }
@@ -132,10 +134,13 @@ impl<'a> Bench<'a> {
         solution.files.retain(|name, _| !name.starts_with("mutants/"));
         let page = |name: &String| Some(name.strip_prefix("docs/rules/")?.strip_suffix(".md")?.to_owned());
         let rules: Vec<String> = solution.files.keys().filter_map(page).collect();
-        if let Some(rule) = args.without.as_ref().filter(|rule| *rule != "all" && !rules.contains(rule)) {
-            let known = rules.join(", ");
+        let checks = solution.files.get(CHECKS).map_or("".into(), |text| String::from_utf8_lossy(text));
+        let of_oracle = |rule: &&String| !checks.contains(&format!("id: \"{rule}\""));
+        let oracles: Vec<String> = rules.iter().filter(of_oracle).cloned().collect();
+        if let Some(rule) = args.without.as_ref().filter(|rule| *rule != "all" && !oracles.contains(rule)) {
+            let known = oracles.join(", ");
             return Err(io::Error::other(format!(
-                "{rule:?} is neither `all` nor a rule; the rules are {known}"
+                "{rule:?} is neither `all` nor a rule that an oracle watches over; these are {known}"
             )));
         }
         let variables = args.without.iter().map(|rule| (WITHOUT.to_owned(), rule.clone())).collect();
@@ -143,7 +148,7 @@ impl<'a> Bench<'a> {
         let compiler = said_by(Command::new("rustc").arg("--version"))?;
         // On one file system with the results: what is built is moved there.
         let build = if args.out.is_some() { out.join("build") } else { root.join("target") };
-        Ok(Bench { args, root, out, build, solution, compiler, manner, _lock: lock })
+        Ok(Bench { args, root, out, build, solution, compiler, manner, oracles, _lock: lock })
     }
 
     /// The workspace's directory.
@@ -325,7 +330,7 @@ impl<'a> Bench<'a> {
     fn run_what_is_built(&self, works: &[Work], built: &Receiver<Built>, to_keeper: &Sender<(usize, Found)>) {
         for Built { place, build_s, suites } in built {
             let work = &works[place];
-            let runnable = Runnable { suites, manner: self.manner.clone() };
+            let runnable = Runnable { suites, manner: self.manner.clone(), oracles: &self.oracles };
             let found = self
                 .run(work, build_s, &runnable)
                 .unwrap_or_else(|error| broken(work, format!("its tests cannot be run: {error}")));
@@ -336,7 +341,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn run(&self, work: &Work, build_s: f64, runnable: &Runnable) -> io::Result<Found> {
+    fn run(&self, work: &Work, build_s: f64, runnable: &Runnable<'_>) -> io::Result<Found> {
         Ok(match &work.mutant {
             Some(mutant) => {
                 let trial = trial::pursue(runnable, &work.labs, self.pursuit_of(mutant))?;
@@ -352,10 +357,12 @@ impl<'a> Bench<'a> {
     /// How far a mutant of a kind is pursued. One that breaks no rule for good may outlast any number of seeds, and they
     /// cost most where nothing is found.
     fn pursuit(&self, kind: Kind) -> Pursuit {
-        let Args { first_seed, above, every_test, .. } = *self.args;
+        let Args { first_seed, above, every_test, turns, .. } = *self.args;
         let seeds = self.args.seeds.unwrap_or(100);
         let seeds = if kind == Kind::Safety { seeds } else { seeds.min(self.args.others) };
-        Pursuit { first_seed, seeds, above, every_test }
+        // With one rule off for all, the question is another.
+        let turns = if self.args.without.is_some() { 0 } else { turns };
+        Pursuit { first_seed, seeds, above, every_test, turns }
     }
 
     /// The same for this one. Mutants of a variant ask whether its own lab's suite was made for one solution only.

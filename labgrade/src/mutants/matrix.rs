@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Kind, Mutant};
-use super::trial::{CorrectTrial, Kill, MutantTrial, Pursuit, Role};
+use super::trial::{CorrectTrial, Kill, MutantTrial, Off, Pursuit, Role};
 use crate::labs::Lab;
 
 /// Of the JSON form. Counts up when a field changes its meaning or goes away; fields may be added without.
@@ -405,14 +405,28 @@ impl Matrix {
         writeln!(
             out,
             "\n## What each test and each rule is worth\n\nWithin the seeds that the first objection took, in a mutant's own \
-             lab. Without a test or a rule that objects alone, those mutants would have to be found by other tests with \
-             further seeds, or by other rules; `--without` tells whether they are.\n"
+             lab. Whoever objected alone was switched off then, a test or a rule's oracle, and the mutant tried again with \
+             {} seeds: *missed without it* are those to which nobody else objected. Rules without an oracle are checks of \
+             single tests.\n",
+            self.pursuit.turns
         )?;
+        let turns = self.mutants.iter().filter_map(|row| Some((row, row.result.trial()?)));
+        let missed: Vec<(&Off, &str)> = turns
+            .flat_map(|(row, trial)| trial.turns.iter().map(|turn| (row.id.as_str(), turn)))
+            .filter(|(_, turn)| turn.is_missed())
+            .map(|(id, turn)| (&turn.off, id))
+            .collect();
         for (title, table) in [("test", &tests), ("rule", &by_rule)] {
-            writeln!(out, "| {title} | objects to | alone to |\n|---|---|---|")?;
+            writeln!(out, "| {title} | objects to | alone to | missed without it |\n|---|---|---|---|")?;
             for (name, mutants) in table {
-                let alone: Vec<_> = mutants.iter().filter(|(_, alone)| *alone).map(|(id, _)| *id).collect();
-                writeln!(out, "| {name} | {} | {} |", mutants.len(), alone.join(", "))?;
+                let alone = mutants.iter().filter(|(_, alone)| *alone).count();
+                let is_it = |off: &Off| match off {
+                    Off::Test(test) => title == "test" && short(test) == *name,
+                    Off::Rule(rule) => title == "rule" && rule == name,
+                };
+                let missed = missed.iter().filter(|(off, _)| is_it(off)).map(|(_, id)| *id);
+                let missed: Vec<&str> = missed.collect();
+                writeln!(out, "| {name} | {} | {alone} | {} |", mutants.len(), missed.join(", "))?;
             }
             writeln!(out)?;
         }
@@ -519,7 +533,7 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial::{Accusation, Control, LabTrial};
+    use super::super::trial::{Accusation, Control, LabTrial, Turn};
     use super::*;
     use crate::verdict::Failure;
 
@@ -566,7 +580,7 @@ mod tests {
     }
 
     fn matrix(mutants: Vec<MutantRow>, correct: Vec<CorrectRow>) -> Matrix {
-        let pursuit = Pursuit { first_seed: 1, seeds: 100, above: 4, every_test: false };
+        let pursuit = Pursuit { first_seed: 1, seeds: 100, above: 4, every_test: false, turns: 7 };
         Matrix {
             version: VERSION,
             pursuit,
@@ -626,6 +640,18 @@ mod tests {
             vec![correct("reference", false), correct("odd", true)],
         );
         it.unfit = vec!["2-b@odd".into()];
+        let off = [Off::Test("lab_2a::votes_2A".into()), Off::Rule("one-vote".into())];
+        for (place, missed) in [(0, [true, false]), (2, [false, true])] {
+            let Tried::Done { trial, .. } = &mut it.mutants[place].result else { unreachable!() };
+            let kill = trial.labs[0].kills[0].clone();
+            let turn = |(off, missed): (&Off, bool)| Turn {
+                off: off.clone(),
+                seeds: 7,
+                kill: (!missed).then(|| kill.clone()),
+                troubles: Vec::new(),
+            };
+            trial.turns = off.iter().zip(missed).map(turn).collect();
+        }
         let classic = |measured: &str, reason: &str| Classic {
             name: "a bug".into(),
             measured: measured.into(),
@@ -638,8 +664,8 @@ mod tests {
             "| 1-a@odd | [one-vote](rules/one-vote.md) in votes_2A | 5 | 0.50 | 2B: - |",
             "Not tried, since what the patch changes is not there: 2-b@odd.",
             "| 17 | a bug | allowed |",
-            "| votes_2A | 3 | 1-a, 3-c, 1-a@odd |",
-            "| one-vote | 3 | 1-a, 3-c, 1-a@odd |",
+            "| votes_2A | 3 | 3 | 1-a |",
+            "| one-vote | 3 | 3 | 3-c |",
             "Rules that objected to none: two-votes.",
             "Tests that objected to none: a_2A.",
             "| 1-a | votes twice | [one-vote](rules/one-vote.md) in votes_2A | 3 | 0.50 | 2B: - | never |",

@@ -57,6 +57,10 @@ pub(crate) struct Args {
     /// Go on after the first objection, until every test has objected or used up its seeds
     #[arg(long)]
     every_test: bool,
+    /// Where one test, or one rule's oracle, alone objected to a mutant: so many seeds without it, to see who else would
+    /// have found it; with 0, none
+    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "without")]
+    turns: u32,
     /// Try the correct variants, and no mutants
     #[arg(long)]
     correct: bool,

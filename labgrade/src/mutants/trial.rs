@@ -1,5 +1,6 @@
 //! Tries suites on one solution: on a wrong one until a test objects, on a right one over all seeds.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub(crate) struct Pursuit {
     pub(crate) above: u32,
     /// Not only until the first test objects, but until each has, or has used up its seeds.
     pub(crate) every_test: bool,
+    /// Seeds that its own lab gets once more without the test, and without the oracle, that alone had objected.
+    pub(crate) turns: u32,
 }
 
 /// Why a lab's suite was tried.
@@ -66,11 +69,59 @@ pub(crate) struct Kill {
 pub(crate) struct MutantTrial {
     /// Its own lab's first.
     pub(crate) labs: Vec<LabTrial>,
+    /// Who else would have objected.
+    #[serde(default)]
+    pub(crate) turns: Vec<Turn>,
     /// Runs that were no verdict.
     pub(crate) troubles: Vec<String>,
     /// What the first test to object printed.
     #[serde(skip)]
     pub(crate) report: Option<String>,
+}
+
+/// What can be switched off.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Off {
+    /// One test, by its full name.
+    Test(String),
+    /// One rule's oracle.
+    Rule(String),
+}
+
+impl Off {
+    fn test(&self) -> Option<&str> {
+        match self {
+            Off::Test(test) => Some(test),
+            Off::Rule(_) => None,
+        }
+    }
+
+    fn rule(&self) -> Option<&str> {
+        match self {
+            Off::Test(_) => None,
+            Off::Rule(rule) => Some(rule),
+        }
+    }
+}
+
+/// What a mutant's own lab made of it when the only one that had objected was switched off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) off: Off,
+    /// Seeds that each other test was given, unless one objected earlier.
+    pub(crate) seeds: u32,
+    /// The first objection.
+    pub(crate) kill: Option<Kill>,
+    /// Runs that were no verdict.
+    pub(crate) troubles: Vec<String>,
+}
+
+impl Turn {
+    /// Whether nobody else noticed.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.kill.is_none()
+    }
 }
 
 impl MutantTrial {
@@ -114,24 +165,40 @@ pub(crate) struct Accusation {
 /// Runs one test over some seeds; [`Suite::run`] where the tests are real.
 pub(crate) trait RunTests {
     fn tests_of(&self, lab: Lab) -> Vec<&str>;
-    fn run_test(&self, test: &str, seeds: Seeds) -> io::Result<Outcome>;
+
+    /// Whether an oracle watches over this rule, which can be switched off.
+    fn has_oracle(&self, rule: &str) -> bool;
+
+    /// The test, with this rule's oracle switched off.
+    fn run_test(&self, test: &str, seeds: Seeds, without: Option<&str>) -> io::Result<Outcome>;
 }
+
+/// Tells the harness which rule's oracle to switch off.
+pub(crate) const WITHOUT: &str = "LAB_WITHOUT";
 
 /// Suites, and how they are run.
-pub(crate) struct Runnable {
+pub(crate) struct Runnable<'a> {
     pub(crate) suites: Vec<Suite>,
     pub(crate) manner: Manner,
+    /// The rules that oracles watch over.
+    pub(crate) oracles: &'a [String],
 }
 
-impl RunTests for Runnable {
+impl RunTests for Runnable<'_> {
     fn tests_of(&self, lab: Lab) -> Vec<&str> {
         let suite = self.suites.iter().find(|suite| suite.package() == lab.package());
         suite.map_or_else(Vec::new, |suite| suite.of(lab))
     }
 
-    fn run_test(&self, test: &str, seeds: Seeds) -> io::Result<Outcome> {
+    fn has_oracle(&self, rule: &str) -> bool {
+        self.oracles.iter().any(|known| known == rule)
+    }
+
+    fn run_test(&self, test: &str, seeds: Seeds, without: Option<&str>) -> io::Result<Outcome> {
         let suite = self.suites.iter().find(|suite| suite.has(test));
-        suite.ok_or_else(|| io::Error::other(format!("no suite has {test}")))?.run(test, seeds, &self.manner)
+        let mut manner = self.manner.clone();
+        manner.variables.extend(without.map(|rule| (WITHOUT.to_owned(), rule.to_owned())));
+        suite.ok_or_else(|| io::Error::other(format!("no suite has {test}")))?.run(test, seeds, &manner)
     }
 }
 
@@ -144,11 +211,32 @@ pub(crate) fn pursue(on: &impl RunTests, labs: &[Lab], pursuit: Pursuit) -> io::
     let above = above.map(|lab| (lab, Role::Above, pursuit.above));
     for (lab, role, seeds) in [(own, Role::Own, pursuit.seeds)].into_iter().chain(listed).chain(above) {
         if seeds > 0 {
-            let tried = pursue_in(on, lab, role, Pursuit { seeds, ..pursuit }, &mut trial)?;
+            let tried = pursue_in(on, lab, role, Pursuit { seeds, ..pursuit }, None, &mut trial)?;
             trial.labs.push(tried);
         }
     }
+    if pursuit.turns > 0 {
+        for off in alone(on, &trial.labs[0]) {
+            let mut again = MutantTrial::default();
+            // Not fewer seeds than it had with everything switched on.
+            let seeds = pursuit.turns.max(trial.labs[0].seeds);
+            let pursuit = Pursuit { seeds, every_test: false, ..pursuit };
+            let LabTrial { seeds, kills, .. } =
+                pursue_in(on, own, Role::Own, pursuit, Some(&off), &mut again)?;
+            let kill = kills.into_iter().next();
+            trial.turns.push(Turn { off, seeds, kill, troubles: again.troubles });
+        }
+    }
     Ok(trial)
+}
+
+/// The test that alone objected, and the rule that all objections name, if an oracle watches over it.
+fn alone(on: &impl RunTests, lab: &LabTrial) -> Vec<Off> {
+    let tests: BTreeSet<&str> = lab.kills.iter().map(|kill| kill.test.as_str()).collect();
+    let rules: BTreeSet<Option<&str>> = lab.kills.iter().map(|kill| kill.failure.rule.as_deref()).collect();
+    let test = tests.first().filter(|_| tests.len() == 1).map(|test| Off::Test((*test).to_owned()));
+    let rule = rules.first().copied().flatten().filter(|rule| rules.len() == 1 && on.has_oracle(rule));
+    test.into_iter().chain(rule.map(|rule| Off::Rule(rule.to_owned()))).collect()
 }
 
 fn pursue_in(
@@ -156,9 +244,11 @@ fn pursue_in(
     lab: Lab,
     role: Role,
     pursuit: Pursuit,
+    off: Option<&Off>,
     trial: &mut MutantTrial,
 ) -> io::Result<LabTrial> {
-    let tests = on.tests_of(lab);
+    let mut tests = on.tests_of(lab);
+    tests.retain(|test| off.and_then(Off::test) != Some(test));
     if tests.is_empty() && role != Role::Above {
         trial.troubles.push(format!("lab {lab} has no tests"));
     }
@@ -173,7 +263,7 @@ fn pursue_in(
                 first: pursuit.first_seed + u64::from(*stage.start()) - 1,
                 count: stage.end() - stage.start() + 1,
             };
-            let outcome = on.run_test(test, seeds)?;
+            let outcome = on.run_test(test, seeds, off.and_then(Off::rule))?;
             cpu += outcome.cpu;
             match outcome.verdict {
                 Verdict::Passed => still_left.push((place, test)),
@@ -227,7 +317,7 @@ pub(crate) fn acquit(
         let names = tests.iter().map(|test| (*test).to_owned()).collect();
         trial.labs.push(Control { lab, tests: names, seeds: seeds.count });
         for test in tests {
-            let outcome = on.run_test(test, seeds)?;
+            let outcome = on.run_test(test, seeds, None)?;
             cpu += outcome.cpu;
             match outcome.verdict {
                 Verdict::Passed => {}
@@ -268,13 +358,20 @@ mod tests {
             self.failing_seeds.iter().map(|(test, _)| *test).filter(|test| lab.has(test)).collect()
         }
 
-        fn run_test(&self, test: &str, seeds: Seeds) -> io::Result<Outcome> {
+        fn has_oracle(&self, rule: &str) -> bool {
+            rule == "watched"
+        }
+
+        fn run_test(&self, test: &str, seeds: Seeds, without: Option<&str>) -> io::Result<Outcome> {
             self.ran.borrow_mut().push((test.to_owned(), seeds.first, seeds.count));
             let (_, failing) = self.failing_seeds.iter().find(|(name, _)| *name == test).unwrap();
-            let seed = (seeds.first..seeds.first + u64::from(seeds.count)).find(|seed| seed >= failing);
+            let rule = test.starts_with("watched").then(|| "watched".to_owned());
+            let mut seeds = seeds.first..seeds.first + u64::from(seeds.count);
+            let seed =
+                seeds.find(|seed| seed >= failing).filter(|_| rule.is_none() || without != rule.as_deref());
             let verdict = match seed {
                 _ if test.starts_with("silent") => Verdict::Unknown("it hangs".into()),
-                Some(seed) => Verdict::Failed(Failure { seed, rule: None, headline: "no".into() }),
+                Some(seed) => Verdict::Failed(Failure { seed, rule, headline: "no".into() }),
                 None => Verdict::Passed,
             };
             Ok(Outcome { verdict, cpu: Duration::from_secs(1), output: format!("{test} speaks") })
@@ -282,7 +379,7 @@ mod tests {
     }
 
     const NEVER: u64 = u64::MAX;
-    const PURSUIT: Pursuit = Pursuit { first_seed: 1, seeds: 10, above: 0, every_test: false };
+    const PURSUIT: Pursuit = Pursuit { first_seed: 1, seeds: 10, above: 0, every_test: false, turns: 0 };
 
     fn labs(names: &[&str]) -> Vec<Lab> {
         names.iter().map(|name| name.parse().unwrap()).collect()
@@ -313,6 +410,35 @@ mod tests {
         let trial = pursue(&fake, &labs(&["2B"]), Pursuit { every_test: true, ..PURSUIT }).unwrap();
         let kills: Vec<_> = trial.labs[0].kills.iter().map(|kill| (kill.test.as_str(), kill.seeds)).collect();
         assert_eq!((kills, trial.labs[0].seeds), (vec![("b_2B", 1), ("c_2B", 9)], 10));
+    }
+
+    #[test]
+    fn who_alone_objected_is_switched_off_in_turn() {
+        let turns = |failing: &[(&'static str, u64)]| -> Vec<_> {
+            let pursuit = Pursuit { turns: 4, ..PURSUIT };
+            let trial = pursue(&Fake::new(failing), &labs(&["2B"]), pursuit).unwrap();
+            let turns = trial.turns.into_iter();
+            turns.map(|turn| (turn.off, turn.seeds, turn.kill.map(|kill| (kill.test, kill.seeds)))).collect()
+        };
+        let test = |name: &str| Off::Test(name.into());
+        let rule = Off::Rule("watched".into());
+        let by = |name: &str, seeds| Some((name.to_owned(), seeds));
+        assert_eq!(
+            turns(&[("watched_2B", 2), ("b_2B", 3)]),
+            [(test("watched_2B"), 4, by("b_2B", 3)), (rule.clone(), 4, by("b_2B", 3))]
+        );
+        assert_eq!(
+            turns(&[("watched_2B", 1), ("watched_too_2B", 1), ("b_2B", 5)]),
+            [(rule.clone(), 4, None)],
+            "b_2B would take more seeds"
+        );
+        assert_eq!(
+            turns(&[("a_2B", 6), ("b_2B", NEVER)]),
+            [(test("a_2B"), 8, None)],
+            "as many seeds as a_2B was given"
+        );
+        assert_eq!(turns(&[("watched_2B", 1), ("b_2B", 1)]), [], "both object");
+        assert_eq!(turns(&[("a_2B", NEVER)]), []);
     }
 
     #[test]
