@@ -86,6 +86,16 @@ impl Page {
         self.prose().flat_map(spans).collect()
     }
 
+    /// The numbers in the text, as they are written there: `1,339,000`, `0.5`; not those in code or in targets of links.
+    pub fn numbers(&self) -> Vec<String> {
+        let numbers = |text: String| {
+            let words = text.split(|c: char| !c.is_ascii_digit() && c != ',' && c != '.');
+            let words = words.map(|word| word.trim_matches([',', '.']));
+            words.filter(|word| !word.is_empty()).map(String::from).collect::<Vec<_>>()
+        };
+        self.prose().map(without_code).map(|line| without_targets(&line)).flat_map(numbers).collect()
+    }
+
     /// The lines of code blocks, without comments and empty ones.
     pub fn code_lines(&self) -> Vec<String> {
         let code = self.lines.iter().filter(|line| line.code);
@@ -124,6 +134,12 @@ pub fn is_assignment(word: &str) -> bool {
         .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
 }
 
+fn without_targets(line: &str) -> String {
+    let mut parts = line.split("](");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |text, part| text + part.split_once(')').map_or("", |(_, rest)| rest))
+}
+
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect()
 }
@@ -156,6 +172,12 @@ mod tests {
             "Run `make test` or `LAB_RUNS=5 cargo test 2B`, not `cargo`.\n\n    cargo test 2A   # a lab\n\n- a\n    cargo no\n",
         );
         assert_eq!(page.commands(), ["cargo test 2A", "make test", "LAB_RUNS=5 cargo test 2B"]);
+    }
+
+    #[test]
+    fn numbers_are_found_in_prose_only() {
+        let page = page("It takes 1,339 or 0.5, at most 33.\n\n    17\n\n`12` [lab 2](a-14.md) 15\n");
+        assert_eq!(page.numbers(), ["1,339", "0.5", "33", "2", "15"]);
     }
 
     #[test]
