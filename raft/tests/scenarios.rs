@@ -20,12 +20,14 @@ scenarios! {
     majority_of_four_2A
     not_committed_by_restart_2C
     old_leader_2B
+    old_leaders_heartbeat_2A
     old_leaders_snapshot_2D
     old_snapshot_2D
     old_term_entry_2B
     older_log_2B
     one_way_2A
     own_entry_kept_2C
+    prefix_in_snapshot_2D
     second_vote_2A
     shorter_log_2B
     snapshot_boundary_2D
