@@ -80,9 +80,14 @@ pub(crate) fn course(place: &Path) {
     );
 }
 
-/// Runs it on that course.
-pub(crate) fn labgrade(place: &Path, arguments: &[&str]) -> Output {
+/// The program on that course.
+pub(crate) fn command_of(place: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_labgrade"));
     command.args(arguments).args(["--course", "course", "--work", "work"]).current_dir(place);
-    command.output().unwrap()
+    command
+}
+
+/// Runs it.
+pub(crate) fn labgrade(place: &Path, arguments: &[&str]) -> Output {
+    command_of(place, arguments).output().unwrap()
 }

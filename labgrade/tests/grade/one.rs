@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::course::{GOOD, course, labgrade, put};
+use crate::course::{GOOD, command_of, course, labgrade, put};
 
 /// The whole JSON of a grading, and the exit code.
 fn grade(place: &Path, submission: &str) -> (Value, Option<i32>) {
@@ -157,6 +159,58 @@ fn a_submission_becomes_a_score() {
     let (code, said) = check("odd");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("odd: a_2A: 5 of 6 runs passed; seed 4: seed 4"), "{said}");
+}
+
+/// What the compiler keeps from build to build is wrong, sometimes, after a build that was stopped: whoever is graded next
+/// must not have their code refused for it.
+#[test]
+fn what_a_stopped_build_has_left_is_not_built_upon() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    course(place);
+    let graded = |name: &str, raft: &str| {
+        put(place, &format!("{name}/raft/src/lib.rs"), raft);
+        put(place, &format!("{name}/kvraft/src/lib.rs"), GOOD);
+        let (results, _) = grade(place, name);
+        assert_eq!(results["state"], "graded", "{results}");
+        assert_eq!(test(&results, "lab::a_2A")["status"], "passed", "{results}");
+    };
+    graded("good", GOOD);
+    let kept = place.join("work/target/debug/incremental");
+    let unclean = place.join("work/unclean");
+    assert!(kept.is_dir() && !unclean.exists());
+
+    // The same code in the compiler's eyes, for which it takes the objects that it has: of nothing.
+    let mut emptied = 0;
+    for object in files_below(&kept).into_iter().filter(|file| file.extension().is_some_and(|it| it == "o")) {
+        fs::write(object, "").unwrap();
+        emptied += 1;
+    }
+    assert!(emptied > 0);
+    graded("same", &format!("{GOOD}// The same.\n"));
+    assert!(!unclean.exists());
+
+    // Killed while the compiler is at work, for good.
+    let endless = "#![allow(long_running_const_eval)]\npub const X: u64 = { let mut i = 0; while i < 1 << 40 { i += 1 } i };\n";
+    put(place, "endless/raft/src/lib.rs", endless);
+    let command =
+        ["grade", "--policy", "policy.toml", "--submission", "endless", "--out", "out", "--format", "json"];
+    let mut grader = command_of(place, &command).spawn().unwrap();
+    let begun = Instant::now();
+    while !unclean.exists() && begun.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    grader.kill().unwrap();
+    grader.wait().unwrap();
+    assert!(unclean.exists());
+    fs::write(kept.join("left"), "").unwrap();
+    graded("good", GOOD);
+    assert!(!unclean.exists() && !kept.join("left").exists());
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 #[test]
