@@ -7,6 +7,7 @@
 mod calls;
 mod clerk;
 mod clerks;
+mod evidence;
 mod history;
 mod post;
 
@@ -104,7 +105,9 @@ where
 {
     let name = TestName::of::<F>();
     let setting = Setting { servers, net, max_raft_state, clerk: |servers| Box::new(Clerk::new(servers)) };
-    labtest::run_seeds(name, seeds, move |run| body(&Config::new(run, name, setting)));
+    labtest::run_reviewed(name, seeds, Some(evidence::review), move |run| {
+        body(&Config::new(run, name, setting))
+    });
 }
 
 /// The report of a test that must fail, whose files go into the directory `files`; `None` if it passes.

@@ -28,7 +28,8 @@ pub(crate) struct Run {
 pub(crate) enum Became {
     Passed,
     Failed,
-    /// Nothing can be said: it was killed from outside, or there was no process for it.
+    /// Nothing can be said: it was killed from outside, there was no process for it, or the machine gave it too little of its
+    /// CPU time.
     Unknown,
 }
 
@@ -111,7 +112,7 @@ fn hear_one(from: &mut impl Read, nonce: [u8; 16]) -> io::Result<Heard> {
     let became = match became {
         0 => Became::Passed,
         1 => Became::Failed,
-        2 | 3 => Became::Unknown,
+        2 | 3 | 5 => Became::Unknown,
         END => return Ok(Heard::End(seed)),
         other => return Err(io::Error::other(format!("it told something unknown: {other}"))),
     };

@@ -22,6 +22,8 @@ const VARIABLE: &str = "LABSIM_CHILD";
 const KEEP_RANDOMIZATION: &str = "LABSIM_KEEP_RANDOMIZATION";
 /// Output kept of one child, of its beginning and of its end.
 const OUTPUT_KEPT: usize = 256 << 10;
+/// Of a longer result the rest is left; then it is none.
+const RESULT_MAX: usize = 1 << 30;
 /// No child is waited for longer than a year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// After its time limit a child has this long to say so itself, with the stack of what ran.
@@ -49,10 +51,12 @@ pub(crate) struct Ended {
 /// How its process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// By its own doing, or for being late.
+    /// By its own doing.
     Exited,
     /// By a SIGKILL that was not ours.
     Killed,
+    /// By ours, since it was late; with so much CPU time used.
+    Late(Duration),
 }
 
 /// The child's end: what to do and where to write.
@@ -163,11 +167,15 @@ fn run_once(task: &Task, wall_max: Duration, told: &[(&'static str, String)]) ->
     kill_group(&child);
     let status = child.wait()?;
     let Collected { output, result, late } = collected?;
-    let fate = if status.signal() == Some(libc::SIGKILL) && !late { Fate::Killed } else { Fate::Exited };
+    let fate = match (late, status.signal()) {
+        (Some(cpu), _) => Fate::Late(cpu),
+        (None, Some(libc::SIGKILL)) => Fate::Killed,
+        _ => Fate::Exited,
+    };
     let output = output.into_text();
     let finished = match Finished::decode(&result.head) {
-        Some(finished) if !late => Ok(finished),
-        _ => Err(why(status, late, &output, wall_max)),
+        Some(finished) if late.is_none() => Ok(finished),
+        _ => Err(why(status, late.is_some(), &output, wall_max)),
     };
     Ok(Ended { finished, fate, output })
 }
@@ -274,13 +282,27 @@ impl Stream {
 struct Collected {
     output: Stream,
     result: Stream,
-    late: bool,
+    /// It had not ended by the deadline, and had used so much CPU time.
+    late: Option<Duration>,
+}
+
+/// CPU time of a child that was not yet waited for.
+fn cpu_of(child: &Child) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut clock = 0;
+    // SAFETY: both write to what they are given. Where there is no such clock the time stays 0.
+    unsafe {
+        if libc::clock_getcpuclockid(child.id() as libc::pid_t, &mut clock) == 0 {
+            libc::clock_gettime(clock, &mut time);
+        }
+    }
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Reads both pipes until the child has ended or the deadline has passed.
 fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant) -> io::Result<Collected> {
-    let (all, ends) = (Stream::new(usize::MAX), Stream::new(OUTPUT_KEPT));
-    let mut got = Collected { output: ends, result: all, late: false };
+    let (all, ends) = (Stream::new(RESULT_MAX), Stream::new(OUTPUT_KEPT));
+    let mut got = Collected { output: ends, result: all, late: None };
     // SAFETY: our child, not yet waited for; the descriptor is ours.
     let process = unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, child.id() as libc::pid_t, 0);
@@ -307,8 +329,8 @@ fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant)
         let ready = unsafe { libc::poll(polled.as_mut_ptr(), 3, timeout) };
         // A child that never stops writing is late, too. After its end: the pipes are empty, though something may still
         // hold them open.
-        got.late = !ended && Instant::now() >= deadline;
-        if ready == 0 || got.late {
+        got.late = (!ended && Instant::now() >= deadline).then(|| cpu_of(child));
+        if ready == 0 || got.late.is_some() {
             return Ok(got);
         }
         let [from_output, from_result, from_process] = polled.map(|fd| ready > 0 && fd.revents != 0);
@@ -356,6 +378,7 @@ fn why(status: ExitStatus, late: bool, output: &str, wall_max: Duration) -> Stri
         libc::SIGBUS => "invalid memory access (SIGBUS)".into(),
         libc::SIGILL => "invalid instruction (SIGILL)".into(),
         libc::SIGFPE => "arithmetic fault (SIGFPE)".into(),
+        libc::SIGXCPU => "CPU limit: the process used more CPU time than it may (SIGXCPU)".into(),
         libc::SIGKILL => "killed (SIGKILL): by the system for want of memory, or by hand".into(),
         other => format!("the process was ended by signal {other}"),
     }

@@ -14,11 +14,16 @@ pub struct Options {
     pub handover: Handover,
     /// The run fails when it has used this much real time.
     pub wall_max: Duration,
+    /// The run fails when its process has used this much CPU time. In virtual time only.
+    pub cpu_max: Duration,
     /// The run fails when it holds more bytes than this on the run's heap (rounded up as the allocator rounds).
     /// Needs [`Alloc`](crate::Alloc) as the global allocator.
     pub memory_max: usize,
     /// The run fails when a thread has used this much CPU time without giving way: a busy loop.
     pub busy_max: Duration,
+    /// The run fails when it has neither gone on nor computed for this much time, in which it could have done so: a thread
+    /// waits for something that is not in virtual time.
+    pub still_max: Duration,
     /// The run fails after so many switches in a row without a timer firing: a livelock. Preemptions do not count.
     pub livelock_switches: u64,
     /// The run fails when a thread has waited for a lock for this much virtual time, while others went on.
@@ -30,7 +35,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for `seed`: 60 s of real time, 4 GiB, 5 s of CPU time, a million switches, a virtual
+    /// The defaults for `seed`: 60 s of real time, any CPU time, 4 GiB, 5 s of CPU time, half a minute of doing
+    /// nothing, a million switches, a virtual
     /// minute at a lock.
     pub fn new(seed: u64) -> Self {
         Options {
@@ -38,8 +44,10 @@ impl Options {
             schedule: Schedule::PerSeed,
             handover: Handover::Auto,
             wall_max: Duration::from_secs(60),
+            cpu_max: Duration::MAX,
             memory_max: 4 << 30,
             busy_max: Duration::from_secs(5),
+            still_max: Duration::from_secs(30),
             livelock_switches: 1_000_000,
             stuck_max: Duration::from_secs(60),
             end_on_panic: false,

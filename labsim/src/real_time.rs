@@ -54,6 +54,7 @@ where
         steps: Vec::new(),
         names: Vec::new(),
         locks: Vec::new(),
+        evidence: Vec::new(),
     }
 }
 

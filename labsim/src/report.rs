@@ -31,6 +31,8 @@ pub struct Report<R> {
     pub waiting: Vec<ThreadDump>,
     /// Panics in the order they happened, caught ones included.
     pub panics: Vec<PanicNote>,
+    /// What the run leaves for its review, if it passed: empty, but for what [`Test::after`](crate::Test::after) puts there.
+    pub evidence: Vec<u8>,
     /// With `record`: every switch, and the names of the threads.
     pub(crate) steps: Vec<RecordedStep>,
     pub(crate) names: Vec<String>,
@@ -58,6 +60,7 @@ impl<R> Report<R> {
             steps: self.steps,
             names: self.names,
             locks: self.locks,
+            evidence: self.evidence,
         }
     }
 }
@@ -95,6 +98,11 @@ pub enum Failure {
     BusyLoop(ThreadDump),
     /// The run used `wall_max` of real time; what ran last.
     WallLimit(Duration, ThreadDump),
+    /// The run's process used `cpu_max` of CPU time; what ran last.
+    CpuLimit(Duration, ThreadDump),
+    /// A thread waits for something that is not in virtual time, such as another process or another process: for half a minute the run
+    /// has neither gone on nor computed.
+    OutsideWait(ThreadDump),
     /// The run's heap reached `memory_max`; which thread asked for more.
     MemoryLimit(usize, ThreadDump),
 }
@@ -124,6 +132,17 @@ impl fmt::Display for Failure {
             }
             Failure::WallLimit(limit, thread) => {
                 writeln!(f, "the run did not end within {limit:?} of real time; what ran last:")?;
+                write!(f, "{thread}")
+            }
+            Failure::CpuLimit(limit, thread) => {
+                writeln!(f, "CPU limit: the run used more than {limit:?} of CPU time; what ran last:")?;
+                write!(f, "{thread}")
+            }
+            Failure::OutsideWait(thread) => {
+                writeln!(
+                    f,
+                    "outside wait: a thread waits for something that is not in virtual time, such as another process"
+                )?;
                 write!(f, "{thread}")
             }
             Failure::MemoryLimit(limit, thread) => {

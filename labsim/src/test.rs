@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::build_id::build_id;
 use crate::env::Knobs;
 #[cfg(target_os = "linux")]
-use crate::judge::Judge;
+use crate::judge::{Judge, Review, Terms, cpu_max};
 use crate::options::{Options, Schedule};
 use crate::report::{Failure, Report};
 #[cfg(target_os = "linux")]
@@ -36,6 +36,8 @@ pub struct Test {
     options: Options,
     after: Option<After>,
     told: Vec<(&'static str, String)>,
+    #[cfg(target_os = "linux")]
+    review: Option<Review>,
 }
 
 type After = Box<dyn FnOnce(&mut Report<String>)>;
@@ -59,6 +61,8 @@ impl Test {
             options: Options::new(0),
             after: None,
             told: Vec::new(),
+            #[cfg(target_os = "linux")]
+            review: None,
         }
     }
 
@@ -94,6 +98,18 @@ impl Test {
         self
     }
 
+    /// Called with what a run that passed has left as [`Report::evidence`], if the grader that has started this process wants
+    /// a second look ([`is_reviewed`](crate::is_reviewed)): in this process, which no code under test shares. The evidence
+    /// was made in a process that it does share, so nothing in it may be relied on. The error says what is wrong with it.
+    #[cfg_attr(not(target_os = "linux"), expect(unused_mut, unused_variables, reason = "there is no grader"))]
+    pub fn review(mut self, review: impl Fn(&[u8]) -> Result<(), String> + Send + Sync + 'static) -> Test {
+        #[cfg(target_os = "linux")]
+        {
+            self.review = Some(Box::new(review));
+        }
+        self
+    }
+
     /// Runs the test. Returns if all seeds passed; else shows what went wrong and how to see it again, and
     /// unwinds without a further message. `body` returns a line about what it did.
     ///
@@ -115,6 +131,10 @@ impl Test {
         self.options.schedule = Schedule::of_environment().unwrap_or(self.options.schedule);
         self.options.wall_max = knobs.timeout.unwrap_or(self.options.wall_max);
         self.options.memory_max = knobs.memory_max.unwrap_or(self.options.memory_max);
+        #[cfg(target_os = "linux")]
+        {
+            self.options.cpu_max = cpu_max().unwrap_or(self.options.cpu_max);
+        }
         let mut real = knobs.real_time;
         if let (false, Some(reason)) = (real, sim::unsupported()) {
             remarks.push(format!("note: runs take real time: {reason}"));
@@ -131,7 +151,9 @@ impl Test {
                 order.answer(&finished);
             }
             if let Some(judge) = Judge::asked() {
-                let judged = judge.and_then(|judge| judge.run(&self.name, self.options.wall_max, real));
+                let terms =
+                    Terms { wall_max: self.options.wall_max, cpu_max: cpu_max(), real, review: self.review };
+                let judged = judge.and_then(|judge| judge.run(&self.name, &terms));
                 return judged.map_err(|error| format!("{}: no word with the grader: {error}", self.name));
             }
             // Said by the process that the user started, and once.
@@ -258,6 +280,8 @@ fn finished(report: Report<String>) -> Finished {
         ok,
         text,
         simulated: report.simulated,
+        // In real time whoever waits for ever is as late as whoever computes.
+        starved: report.simulated && matches!(report.result, Err(Failure::WallLimit(..))),
         elapsed_ns: report.elapsed.as_nanos() as u64,
         trace: report.trace,
         switches: report.switches,
@@ -265,6 +289,7 @@ fn finished(report: Report<String>) -> Finished {
         names: report.names.join("\n"),
         locks: report.locks,
         steps: report.steps.iter().map(|s| [u64::from(s.thread), s.now, s.hash]).collect(),
+        evidence: if ok { report.evidence } else { Vec::new() },
     }
 }
 

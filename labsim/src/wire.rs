@@ -1,7 +1,7 @@
 //! What a child process tells its parent about the run: a few numbers and texts, length first.
 
-/// Ten numbers.
-const HEAD: usize = 10 * 8;
+/// Twelve numbers.
+const HEAD: usize = 12 * 8;
 
 /// A run as the parent knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub(crate) struct Finished {
     /// The summary that the test returned, or the failure as it is to be shown.
     pub(crate) text: String,
     pub(crate) simulated: bool,
+    /// It was ended by the limit of real time, before it had used its CPU time: nothing is known of it.
+    pub(crate) starved: bool,
     pub(crate) elapsed_ns: u64,
     pub(crate) trace: u64,
     pub(crate) switches: u64,
@@ -20,6 +22,8 @@ pub(crate) struct Finished {
     pub(crate) steps: Vec<[u64; 3]>,
     /// Mutexes of which it is to be learnt who holds them.
     pub(crate) locks: Vec<u64>,
+    /// For the review of a run that passed.
+    pub(crate) evidence: Vec<u8>,
 }
 
 impl Finished {
@@ -27,6 +31,7 @@ impl Finished {
         let numbers = [
             u64::from(self.ok),
             u64::from(self.simulated),
+            u64::from(self.starved),
             self.elapsed_ns,
             self.trace,
             self.switches,
@@ -35,11 +40,14 @@ impl Finished {
             self.names.len() as u64,
             self.steps.len() as u64,
             self.locks.len() as u64,
+            self.evidence.len() as u64,
         ];
-        let mut bytes = Vec::with_capacity(HEAD + self.names.len() + self.text.len() + 24 * self.steps.len());
+        let texts = self.names.len() + self.text.len() + self.evidence.len();
+        let mut bytes = Vec::with_capacity(HEAD + texts + 24 * self.steps.len());
         bytes.extend(numbers.iter().flat_map(|n| n.to_le_bytes()));
         bytes.extend(self.text.as_bytes());
         bytes.extend(self.names.as_bytes());
+        bytes.extend(&self.evidence);
         bytes.extend(self.steps.iter().flatten().chain(&self.locks).flat_map(|n| n.to_le_bytes()));
         bytes
     }
@@ -49,12 +57,13 @@ impl Finished {
         let (head, rest) = bytes.split_at_checked(HEAD)?;
         let mut numbers = words(head);
         let mut next = || numbers.next();
-        let (ok, simulated) = (next()? != 0, next()? != 0);
+        let (ok, simulated, starved) = (next()? != 0, next()? != 0, next()? != 0);
         let [elapsed_ns, trace, switches, threads] = [next()?, next()?, next()?, next()?];
         let [text_len, names_len] = [next()? as usize, next()? as usize];
-        let [steps_len, locks_len] = [next()? as usize, next()? as usize];
+        let [steps_len, locks_len, evidence_len] = [next()? as usize, next()? as usize, next()? as usize];
         let (text, rest) = rest.split_at_checked(text_len)?;
         let (names, rest) = rest.split_at_checked(names_len)?;
+        let (evidence, rest) = rest.split_at_checked(evidence_len)?;
         if rest.len() != steps_len.checked_mul(24)?.checked_add(locks_len.checked_mul(8)?)? {
             return None;
         }
@@ -65,7 +74,21 @@ impl Finished {
         let mut step = || Some([numbers.next()?, numbers.next()?, numbers.next()?]);
         let steps = std::iter::from_fn(&mut step).collect();
         let locks = words(locks).collect();
-        Some(Finished { ok, text, simulated, elapsed_ns, trace, switches, threads, names, steps, locks })
+        let evidence = evidence.to_vec();
+        Some(Finished {
+            ok,
+            text,
+            simulated,
+            starved,
+            elapsed_ns,
+            trace,
+            switches,
+            threads,
+            names,
+            steps,
+            locks,
+            evidence,
+        })
     }
 }
 
@@ -83,6 +106,7 @@ mod tests {
             ok: true,
             text: "läuft".into(),
             simulated: true,
+            starved: true,
             elapsed_ns: 5,
             trace: u64::MAX,
             switches: 7,
@@ -90,6 +114,7 @@ mod tests {
             names: "main\n".into(),
             steps: vec![[1, 2, 3], [4, 5, 6]],
             locks: vec![7],
+            evidence: b"seen".to_vec(),
         };
         let bytes = finished.encode();
         assert_eq!(Finished::decode(&bytes), Some(finished));

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-use labsim::{Run, Test};
+use labsim::{Options, Run, Test};
 
 #[global_allocator]
 static ALLOC: labsim::Alloc = labsim::Alloc;
@@ -18,11 +18,17 @@ type Told = (u64, u64, String, String);
 
 /// Runs a test of this binary for a grader; its records, in the order of the seeds, and whether the end was told.
 fn judged(test: &str, seeds: &[u64]) -> (Vec<Told>, bool) {
+    judged_with(&[], test, seeds)
+}
+
+/// The same with more in the environment.
+fn judged_with(environment: &[(&str, &str)], test: &str, seeds: &[u64]) -> (Vec<Told>, bool) {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", test])
         .env("LABSIM_JUDGE", "1")
+        .envs(environment.iter().copied())
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -152,6 +158,86 @@ fn is_killed() {
 fn a_kill_from_outside_is_told_as_that() {
     let (told, _) = judged("is_killed", &[1]);
     assert!(told[0].1 == 2 && told[0].2.contains("SIGKILL"), "{told:?}");
+}
+
+/// Leaves evidence that speaks for it with an even seed, against it with an odd one, and that cannot be read with 9.
+#[test]
+fn leaves_evidence() {
+    if std::env::var_os("LABSIM_JUDGE").is_none() {
+        return;
+    }
+    let review = |evidence: &[u8]| match evidence {
+        [9] => panic!("unreadable"),
+        [even] if even % 2 == 0 => Ok(()),
+        other => Err(format!("{other:?} is odd")),
+    };
+    let seed = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let seen = seed.clone();
+    Test::new("leaves_evidence")
+        .review(review)
+        .after(move |report| {
+            assert!(report.evidence.is_empty());
+            report.evidence = vec![seed.load(std::sync::atomic::Ordering::Relaxed) as u8];
+        })
+        .run(move |run| {
+            seen.store(run.seed, std::sync::atomic::Ordering::Relaxed);
+            String::new()
+        });
+}
+
+#[test]
+fn evidence_against_a_run_that_passed_is_a_failure() {
+    let seeds = [2, 3, 9];
+    let (told, ended) = judged_with(&[("LABSIM_REVIEW", "1")], "leaves_evidence", &seeds);
+    assert!(ended);
+    let became: Vec<_> = told.iter().map(|(_, became, ..)| *became).collect();
+    assert_eq!(became, [0, 1, 1], "{told:?}");
+    assert!(told[1].2.ends_with("what it recorded contradicts that: [3] is odd"), "{told:?}");
+    assert!(told[2].2.ends_with("it cannot be read"), "{told:?}");
+    let (told, _) = judged("leaves_evidence", &seeds);
+    assert!(told.iter().all(|(_, became, ..)| *became == 0), "who does not ask is not told: {told:?}");
+}
+
+/// Computes for ever, but goes on.
+#[test]
+fn computes() {
+    only_judged("computes", |_| {
+        loop {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+}
+
+#[test]
+fn a_run_that_uses_up_its_cpu_time_has_failed_and_one_that_does_not_get_it_is_unknown() {
+    // Real time is no matter to the one, nor CPU time to the other.
+    let (told, _) = judged_with(&[("LABSIM_CPU", "1")], "computes", &[1]);
+    assert!(told[0].1 == 1 && told[0].2.starts_with("CPU limit: "), "{told:?}");
+    let hurried = [("LABSIM_CPU", "1000"), ("LAB_TIMEOUT", "0.5")];
+    let (told, _) = judged_with(&hurried, "computes", &[1]);
+    assert!(told[0].1 == 5 && told[0].2.contains("did not end within 500ms of real time"), "{told:?}");
+    let (told, _) = judged_with(&hurried[1..], "computes", &[1]);
+    assert_eq!(told[0].1, 1, "without a limit of CPU time: {told:?}");
+}
+
+/// Waits for another process.
+#[test]
+fn waits_outside() {
+    if std::env::var_os("LABSIM_JUDGE").is_none() {
+        return;
+    }
+    let still_max = std::time::Duration::from_millis(300);
+    Test::new("waits_outside").options(Options { still_max, ..Options::new(0) }).run(|_| {
+        let _ = Command::new("sleep").arg("1000").status();
+        String::new()
+    });
+}
+
+#[test]
+fn a_wait_outside_of_virtual_time_is_no_fault_of_the_machine() {
+    let (told, _) = judged_with(&[("LABSIM_CPU", "1000")], "waits_outside", &[1]);
+    assert!(told[0].1 == 1 && told[0].2.starts_with("outside wait: "), "{told:?}");
+    assert!(told[0].2.contains("Command>::status at "), "with its stack: {told:?}");
 }
 
 /// Whoever speaks to nobody gives up, and judges nothing.

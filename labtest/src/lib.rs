@@ -31,6 +31,7 @@ mod applier;
 mod cluster;
 mod eventlog;
 pub mod events;
+mod evidence;
 mod failure;
 mod files;
 mod incarnation;
@@ -51,10 +52,13 @@ mod threads;
 pub use applied::Applied;
 pub use applier::Applier;
 pub use cluster::{Cluster, Node, Seat};
+pub use evidence::Review;
 pub use failure::{Finding, panic_message};
 pub use incarnation::Incarnation;
 /// The allocator that a suite installs, so that in virtual time addresses are the same in each run of a seed.
 pub use labsim::Alloc;
+/// Whether a run that passes is to leave evidence: see [`run_reviewed`].
+pub use labsim::is_reviewed;
 /// Whether the calling thread lives in virtual time.
 pub use labsim::is_simulated;
 /// For what holds a lock of the test on a thread of a server: it is not stopped in the midst of that.
@@ -69,7 +73,7 @@ pub use name::TestName;
 pub use oracles::{Judged, Objection, RULES, Rule};
 pub use page::timeline_page;
 pub use run::{Run, Subject, Task};
-pub use runner::{objection, run, run_named, run_seeds};
+pub use runner::{objection, run, run_named, run_reviewed, run_seeds};
 pub use shadow::{Question, Shadow};
 pub use snapshot::ServiceSnapshot;
 pub use station::Station;

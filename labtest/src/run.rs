@@ -20,7 +20,7 @@ use crate::failure::{Failure, Finding};
 use crate::incarnation::Incarnation;
 use crate::name::TestName;
 use crate::oracles::{Objection, Rule};
-use crate::{text, threads};
+use crate::{evidence, text, threads};
 
 /// How long things may take.
 #[derive(Clone, Copy)]
@@ -76,6 +76,8 @@ pub(crate) struct Progress {
     pub(crate) subjects: Vec<Arc<dyn Subject>>,
     /// Those who have something to say of the run once it is over.
     pub(crate) judges: Vec<Judge>,
+    /// Of the suite, for the review.
+    evidence: Vec<u8>,
     /// What the subjects say about a run that passed.
     pub(crate) summary: Vec<String>,
     /// All there ever were, oldest first.
@@ -458,6 +460,17 @@ impl Run {
     /// locked within [`labsim::observe`] or [`labsim::no_preempt`].
     pub fn judge_afterwards(&self, judge: impl FnOnce() -> Result<(), Finding> + Send + 'static) {
         self.progress(|progress| progress.judges.push(Box::new(judge)));
+    }
+
+    /// Leaves something for the review that a grader may ask for ([`is_reviewed`](crate::is_reviewed)), once.
+    pub fn leave_evidence(&self, evidence: Vec<u8>) {
+        self.progress(|progress| progress.evidence = evidence);
+    }
+
+    /// What the run leaves for its review. For when it is over.
+    pub(crate) fn evidence(&self) -> Vec<u8> {
+        let of_suite = self.progress(|progress| std::mem::take(&mut progress.evidence));
+        self.events(|events| evidence::encode(events.judged_servers().unwrap_or(0), events.kept(), &of_suite))
     }
 
     /// Makes `failure` the run's failure, unless it already has one or is over; then the failure is given back.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::eventlog::Knob;
+use crate::evidence::{self, Review};
 use crate::failure::{self, Failure};
 use crate::name::TestName;
 use crate::oracles::Rule;
@@ -65,8 +66,19 @@ pub fn run_named(name: TestName, body: impl FnOnce(&Run) + Send + 'static) {
 
 /// As [`run_named`], for tests so long that another number of `seeds` suits them, where the environment does not say.
 pub fn run_seeds(name: TestName, seeds: u32, body: impl FnOnce(&Run) + Send + 'static) {
+    run_reviewed(name, seeds, None, body);
+}
+
+/// As [`run_seeds`], with a `review` of what the run has left by [`Run::leave_evidence`], which a grader may ask for: in
+/// a process of its own, after the oracles there have seen what happened.
+pub fn run_reviewed(
+    name: TestName,
+    seeds: u32,
+    review: Option<Review>,
+    body: impl FnOnce(&Run) + Send + 'static,
+) {
     let (test, body) = prepare(name, seeds, Style::of_output(), None, body);
-    test.run(body);
+    test.review(move |evidence| evidence::review(evidence, review)).run(body);
 }
 
 /// The report of a test that must fail, with one seed; `None` if it passes. For tests of a harness, which show it
@@ -140,6 +152,9 @@ fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
     let mut told = match &mut report.result {
         Ok(_) => {
             written.iter().for_each(|written| eprint!("{written}"));
+            if labsim::is_reviewed() {
+                report.evidence = run.evidence();
+            }
             return;
         }
         Err(labsim::Failure::Reported(told)) => std::mem::take(told),

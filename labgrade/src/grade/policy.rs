@@ -16,8 +16,8 @@
 //! derived = 20                            # from the secret: the same for all, and unknown before
 //!
 //! [limits]
-//! run_s = 60            # real time for one run of a test
-//! test_s = 600          # real time for all runs of a test
+//! run_s = 60            # CPU time for one run of a test
+//! test_s = 600          # CPU time for all runs of a test together
 //! build_s = 300         # CPU time of the compiler for one crate
 //! memory_mib = 2048     # for one run
 //! processes = 2048      # and threads, of all runs of a test together
@@ -26,6 +26,9 @@
 //! points = 2.0
 //! visibility = "hidden"
 //! ```
+//!
+//! Limits are of CPU time, since real time depends on the machine and what else it does. Real time is limited too, by
+//! [`SLOWEST`] times as much; whatever takes longer tells of the machine, is tried again, and never a student's zero.
 //!
 //! *Hidden tests* are files under `hidden/raft/tests` and `hidden/kvraft/tests`, most often a `suite.rs` with one
 //! more `mod`. They are built apart, and of what is built so only those tests are run that the course's own suite has not. They are `hidden`
@@ -41,6 +44,8 @@ use sha2::Sha256;
 
 use crate::labs::Lab;
 
+/// Real time for runs, in limits of CPU time: a machine that gives them less is at fault itself.
+pub(crate) const SLOWEST: u64 = 10;
 const SECRET_MIN: usize = 16;
 /// Of one test.
 const SEEDS_MAX: u32 = 10_000;
@@ -169,6 +174,18 @@ impl Default for SeedPolicy {
 impl Default for LimitPolicy {
     fn default() -> LimitPolicy {
         LimitPolicy { run_s: 60, test_s: 600, build_s: 300, memory_mib: 2048, processes: 2048 }
+    }
+}
+
+impl LimitPolicy {
+    /// What the process of a suite is told of the limits of its runs.
+    pub(crate) fn environment(&self) -> [(String, String); 3] {
+        [
+            ("LABSIM_CPU", self.run_s),
+            ("LAB_TIMEOUT", self.run_s.saturating_mul(SLOWEST)),
+            ("LAB_MEMORY", self.memory_mib),
+        ]
+        .map(|(name, limit)| (name.to_owned(), limit.to_string()))
     }
 }
 

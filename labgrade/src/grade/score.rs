@@ -2,7 +2,8 @@
 //!
 //! A test scores if all its runs pass. Runs on which nothing can be said are tried again, twice; if nothing can be said of them
 //! even then, and no run has failed, the test is not judged. Seeds go in three batches; as long as no run at all has passed, what
-//! follows a batch is left: a submission that does nothing right should not take half an hour to say so.
+//! follows a batch is left: a submission that does nothing right should not take half an hour to say so. Nor should one whose
+//! runs each stay within their limit and go on for hours together: it has failed when they have used up the test's CPU time.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,26 +30,37 @@ pub(crate) struct Batch {
 }
 
 /// Runs a test over its `seeds` by `run`, and enters what came of it. `published` of the seeds are no secret, and the
-/// first. The error is one of the grader's own, after which nothing was entered.
+/// first. All runs together have `cpu_max` of CPU time. The error is one of the grader's own, after which nothing was entered.
 pub(crate) fn judge(
     test: &mut TestResult,
     seeds: &[u64],
     published: usize,
+    cpu_max: Duration,
     mut run: impl FnMut(&[u64]) -> io::Result<Batch>,
 ) -> io::Result<()> {
     let mut known: BTreeMap<u64, Run> = BTreeMap::new();
     let mut why = None;
     let mut cpu = Duration::ZERO;
+    // Without what was spent on attempts that the machine has spoiled.
+    let mut counted = Duration::ZERO;
+    let mut used_up = false;
     let first = FIRST_BATCH.min(seeds.len());
     let published = published.clamp(first, seeds.len());
     for batch in [&seeds[..first], &seeds[first..published], &seeds[published..]] {
         let mut left = batch.to_vec();
-        for _ in 0..ATTEMPTS {
+        if counted > cpu_max {
+            used_up = true;
+            break;
+        }
+        for attempt in 0..ATTEMPTS {
             if left.is_empty() {
                 break;
             }
             let Batch { runs, broken, cpu: used } = run(&left)?;
             cpu += used;
+            if attempt == 0 {
+                counted += used;
+            }
             for (seed, run) in runs {
                 if run.became == Became::Unknown {
                     why = Some(run.text);
@@ -81,6 +93,10 @@ pub(crate) fn judge(
             test.status = Status::Passed;
             test.points = test.points_max;
             test.headline.clear();
+        }
+        None if used_up => {
+            test.status = Status::Failed;
+            test.headline = format!("its runs used more than {} s of CPU time together", cpu_max.as_secs());
         }
         None => {
             test.status = Status::NotJudged;
@@ -125,10 +141,17 @@ mod tests {
 
     /// Judges ten seeds, four of them published, of which `became` says what becomes of them at which attempt.
     fn judged(became: impl Fn(u64, usize) -> Option<Became>) -> (TestResult, Vec<Vec<u64>>) {
+        judged_within(Duration::MAX, became)
+    }
+
+    fn judged_within(
+        cpu_max: Duration,
+        became: impl Fn(u64, usize) -> Option<Became>,
+    ) -> (TestResult, Vec<Vec<u64>>) {
         let mut test = TestResult::waiting("lab::a_2B", "2B".parse().unwrap(), Visibility::Visible, 2.0, 10);
         let seeds: Vec<u64> = (1..=10).collect();
         let mut asked: Vec<Vec<u64>> = Vec::new();
-        judge(&mut test, &seeds, 4, |seeds| {
+        judge(&mut test, &seeds, 4, cpu_max, |seeds| {
             asked.push(seeds.to_vec());
             let one = |seed: &u64| {
                 let attempt = asked.iter().filter(|batch| batch.contains(seed)).count();
@@ -187,6 +210,24 @@ mod tests {
         let (test, _) =
             judged(|seed, _| (seed != 2).then_some(if seed == 3 { Became::Failed } else { Became::Passed }));
         assert_eq!((test.status, test.seed), (Status::Failed, Some(3)));
+    }
+
+    /// The first attempt at each batch takes a second here; what the machine has spoiled is not counted.
+    #[test]
+    fn a_test_that_uses_up_its_cpu_time_has_failed() {
+        let second = Duration::from_secs(1);
+        let (test, asked) = judged_within(second, |_, _| Some(Became::Passed));
+        assert_eq!((test.status, test.points, test.known, asked.len()), (Status::Failed, 0.0, 4, 2));
+        assert_eq!(test.headline, "its runs used more than 1 s of CPU time together");
+        let (test, asked) = judged_within(second, |seed, attempt| {
+            Some(if seed == 2 && attempt < 3 { Became::Unknown } else { Became::Passed })
+        });
+        assert_eq!((test.status, test.known, asked.len()), (Status::Failed, 4, 4));
+        // What a run has shown says more. Whoever is done is not asked what it took.
+        let one_fails = |seed, _| Some(if seed == 3 { Became::Failed } else { Became::Passed });
+        assert_eq!(judged_within(second, one_fails).0.seed, Some(3));
+        let (test, asked) = judged_within(2 * second, |_, _| Some(Became::Passed));
+        assert_eq!((test.status, test.known, asked.len()), (Status::Passed, 10, 3));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::build::{self, BuildError, Builder, Suite};
 use super::course::{self, Course};
 use super::formats::{self, Format};
 use super::jail::{self, Jail, Strength};
-use super::policy::{Policy, last_part};
+use super::policy::{self, Policy, last_part};
 use super::results::{Results, State, Status, TestResult};
 use super::score::{self, Batch};
 use super::{source, submission};
@@ -359,7 +359,10 @@ impl Session {
                     let seeds = self.policy.seeds_of(&test.name);
                     let published = self.policy.seeds.published.count as usize;
                     let name = test.name.clone();
-                    score::judge(test, &seeds, published, |seeds| self.run(&suite, &name, seeds, until))?;
+                    let cpu_max = Duration::from_secs(self.policy.limits.test_s);
+                    score::judge(test, &seeds, published, cpu_max, |seeds| {
+                        self.run(&suite, &name, seeds, until)
+                    })?;
                     (watch.done)(test);
                     write(results)?;
                 }
@@ -416,9 +419,8 @@ impl Session {
         let package = suite.package.name();
         jail.environment = [
             ("LABSIM_JUDGE", "1".to_owned()),
+            ("LABSIM_REVIEW", "1".to_owned()),
             ("LABSIM_SLOTS", build::at_once().to_string()),
-            ("LAB_TIMEOUT", limits.run_s.to_string()),
-            ("LAB_MEMORY", limits.memory_mib.to_string()),
             ("LAB_TIMELINE", "never".to_owned()),
             // Taking one for each failure takes its time, and changes no verdict.
             ("RUST_BACKTRACE", "0".to_owned()),
@@ -426,7 +428,9 @@ impl Session {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        jail.limits.cpu_s = limits.test_s.saturating_mul(2);
+        jail.environment.extend(limits.environment());
+        // Of each process. A run ends itself before; this one looks at what all have recorded.
+        jail.limits.cpu_s = limits.run_s.saturating_mul(2).saturating_add(60);
         jail.limits.processes = limits.processes;
         let nonce = judge::nonce()?;
         let (mut ours, theirs) = UnixStream::pair()?;
@@ -435,14 +439,14 @@ impl Session {
         let _ = judge::order(&mut ours, nonce, seeds);
         thread::scope(|scope| {
             let hearing = scope.spawn(|| judge::hear(&mut ours, nonce, seeds));
-            let limit = Duration::from_secs(limits.test_s) + GRACE;
+            let limit = Duration::from_secs(limits.test_s.saturating_mul(policy::SLOWEST)) + GRACE;
             let left = until.map_or(limit, |until| until.saturating_duration_since(Instant::now()));
             let ended = running.wait(limit.min(left));
             let told = hearing.join().map_err(|_| io::Error::other("hearing a suite failed"))?;
             let ended = ended?;
             let broken = told.broken.map(|broken| match ended.late {
                 true if self.is_over(until) => "the time for all of it was over".to_owned(),
-                true => format!("the runs of this test took more than {} s together", limits.test_s),
+                true => format!("its runs took more than {} s of real time together", limit.as_secs()),
                 false => {
                     let last =
                         ended.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();

@@ -121,7 +121,15 @@ pub(super) fn block_signals() {
 pub(super) fn cpu_of(thread: i32) -> Duration {
     /// By the kernel's encoding of such clocks: of a thread, what the scheduler counts.
     const OF_THREAD: i32 = 4 | 2;
-    let clock = (!thread << 3) | OF_THREAD;
+    clock((!thread << 3) | OF_THREAD)
+}
+
+/// CPU time of all threads of this process.
+pub(super) fn cpu_of_process() -> Duration {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn clock(clock: i32) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let args = [clock as usize, ptr::from_mut(&mut time) as usize, 0, 0, 0, 0];
     // SAFETY: writes to `time`.

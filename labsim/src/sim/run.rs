@@ -64,10 +64,10 @@ where
     if let Err(error) = first {
         panic!("labsim: no thread for the run: {error}");
     }
-    let watch = watch(runtime, options.wall_max, options.busy_max);
+    let watch = watch(runtime, options);
     let value = match watch {
         Watch::Over => returned.lock().unwrap_or_else(PoisonError::into_inner).take(),
-        Watch::Busy(..) | Watch::OutOfTime(..) => None,
+        Watch::Busy(..) | Watch::OutOfTime(..) | Watch::OutOfCpu(..) | Watch::Still(..) => None,
     };
     let result = match value {
         Some(Ok(value)) => Ok(value),
@@ -130,6 +130,10 @@ fn failure(runtime: &Runtime, options: &Options, watch: Watch) -> Failure {
         Watch::OutOfTime(id, stack) => {
             return Failure::WallLimit(options.wall_max, running(runtime, id, stack));
         }
+        Watch::OutOfCpu(id, stack) => {
+            return Failure::CpuLimit(options.cpu_max, running(runtime, id, stack));
+        }
+        Watch::Still(id, stack) => return Failure::OutsideWait(running(runtime, id, stack)),
         Watch::Over => {}
     }
     ended(runtime, runtime.ending.take().unwrap_or(Ending::Panicked))
@@ -222,6 +226,7 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
         steps: steps.iter().map(|s| RecordedStep { thread: s.thread, now: s.now, hash: s.hash }).collect(),
         names,
         locks,
+        evidence: Vec::new(),
     }
 }
 

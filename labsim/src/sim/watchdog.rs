@@ -1,6 +1,6 @@
-//! Whoever waits for a run watches it meanwhile: for its end, for the real-time limit, and for a thread that
-//! computes without giving way. The last two end the run from outside; a signal makes the thread that runs show
-//! its stack first.
+//! Whoever waits for a run watches it meanwhile: for its end, for the limits of real time and of CPU time, for a thread
+//! that computes without giving way, and for one that waits where the runtime does not see it. All but the first end the
+//! run from outside; a signal makes the thread that runs show its stack first.
 
 use std::backtrace::Backtrace;
 use std::ffi::c_int;
@@ -14,6 +14,7 @@ use super::runtime::Runtime;
 use super::scheduler::ThreadId;
 use super::thread::Thread;
 use super::{alloc, raw};
+use crate::options::Options;
 
 /// How often to look. Ending does not wait for it.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -28,6 +29,8 @@ pub(super) enum Watch {
     Over,
     Busy(ThreadId, Option<Backtrace>),
     OutOfTime(ThreadId, Option<Backtrace>),
+    OutOfCpu(ThreadId, Option<Backtrace>),
+    Still(ThreadId, Option<Backtrace>),
 }
 
 /// The run whose running thread is to stop; null most of the time. The signal itself says nothing: others may send it.
@@ -39,11 +42,14 @@ static STACK: Mutex<Option<Backtrace>> = Mutex::new(None);
 
 /// Waits for the end of the run. `busy_max` is measured in CPU time, so a machine that gives us none accuses
 /// nobody.
-pub(super) fn watch(runtime: &'static Runtime, wall_max: Duration, busy_max: Duration) -> Watch {
+pub(super) fn watch(runtime: &'static Runtime, options: &Options) -> Watch {
+    let Options { wall_max, cpu_max, busy_max, still_max, .. } = *options;
     install();
     let start = Instant::now();
     let mut progress = 0;
     let mut cpu_at_progress = Duration::ZERO;
+    let mut last_cpu = Duration::ZERO;
+    let mut still = 0;
     loop {
         raw::futex_wait(&runtime.over, 0, Some(PERIOD));
         if runtime.over.load(Ordering::Acquire) != 0 {
@@ -57,6 +63,17 @@ pub(super) fn watch(runtime: &'static Runtime, wall_max: Duration, busy_max: Dur
         } else if cpu.saturating_sub(cpu_at_progress) > busy_max {
             let (thread, stack) = interrupt(runtime);
             return Watch::Busy(thread, stack);
+        }
+        // Looks are counted, not time: where the machine stands still, or a debugger stops all, nobody looks either.
+        still = if cpu == last_cpu { still + 1 } else { 0 };
+        last_cpu = cpu;
+        if PERIOD * still > still_max {
+            let (thread, stack) = interrupt(runtime);
+            return Watch::Still(thread, stack);
+        }
+        if raw::cpu_of_process() > cpu_max {
+            let (thread, stack) = interrupt(runtime);
+            return Watch::OutOfCpu(thread, stack);
         }
         if start.elapsed() > wall_max {
             let (thread, stack) = interrupt(runtime);

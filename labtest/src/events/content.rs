@@ -111,6 +111,9 @@ pub struct Command {
 /// How many bytes of a command are kept as they are.
 const HEAD: usize = 20;
 
+/// All of what is kept of a command.
+const KEPT: usize = 8 + 4 + HEAD;
+
 impl Command {
     /// What is kept of these bytes.
     pub fn of(bytes: &[u8]) -> Command {
@@ -127,6 +130,23 @@ impl Command {
         let kept = bytes.len().min(HEAD);
         head[..kept].copy_from_slice(&bytes[..kept]);
         Command { digest, len: u32::try_from(bytes.len()).unwrap_or(u32::MAX), head }
+    }
+
+    /// All that is kept.
+    pub(crate) fn to_bytes(self) -> [u8; KEPT] {
+        let mut bytes = [0; KEPT];
+        bytes[..8].copy_from_slice(&self.digest.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.len.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.head);
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8; KEPT]) -> Command {
+        let (mut digest, mut len, mut head) = ([0; 8], [0; 4], [0; HEAD]);
+        digest.copy_from_slice(&bytes[..8]);
+        len.copy_from_slice(&bytes[8..12]);
+        head.copy_from_slice(&bytes[12..]);
+        Command { digest: u64::from_le_bytes(digest), len: u32::from_le_bytes(len), head }
     }
 }
 

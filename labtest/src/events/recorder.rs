@@ -35,6 +35,10 @@ pub struct Events {
     /// The names of those who are no servers.
     strangers: Vec<Arc<str>>,
     oracles: Option<Oracles>,
+    /// How many servers there are to be judged, whether or not oracles watch them here.
+    judged_servers: Option<usize>,
+    /// Nothing is forgotten: the run is to leave all of it.
+    keeps_all: bool,
     /// The run has failed: what comes after is a consequence, and not recorded.
     closed: bool,
     hook: Option<Hook>,
@@ -158,8 +162,15 @@ impl Events {
 
     /// Lets oracles judge from now on, on a cluster of so many servers.
     pub(crate) fn judge(&mut self, servers: usize) {
+        self.judged_servers = Some(servers);
+        self.keeps_all = labsim::is_reviewed();
         let off = Off::here();
         self.oracles = (!off.all()).then(|| Oracles::new(servers, off));
+    }
+
+    /// How many servers there are to be judged.
+    pub(crate) fn judged_servers(&self) -> Option<usize> {
+        self.judged_servers
     }
 
     pub(crate) fn hook(&mut self, hook: Hook) {
@@ -288,7 +299,7 @@ impl Events {
         let judged = self.oracles.as_mut().map_or(Ok(()), |oracles| oracles.see(&event));
         self.kept_entries += entries_in(&event);
         self.kept.push_back(event);
-        while self.kept.len() > KEPT_EVENTS || self.kept_entries > KEPT_ENTRIES {
+        while !self.keeps_all && (self.kept.len() > KEPT_EVENTS || self.kept_entries > KEPT_ENTRIES) {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.kept_entries -= entries_in(&oldest);
             self.before.see(&oldest, &mut Changes::default());

@@ -11,6 +11,7 @@ use crate::events::{
     Answered, AppendEntries, AppendEntriesReply, Command, Content, Death, Entry, Event, InstallSnapshot,
     Life, Number, Party, Passage, RequestVote, RequestVoteReply, What,
 };
+use crate::evidence;
 
 /// A history, and what the oracles made of it.
 pub(crate) struct Script {
@@ -19,6 +20,8 @@ pub(crate) struct Script {
     lives: Vec<Life>,
     calls: Vec<Call>,
     objection: Option<Objection>,
+    servers: usize,
+    events: Vec<Event>,
 }
 
 struct Call {
@@ -38,7 +41,8 @@ impl Script {
     pub(crate) fn new(servers: usize) -> Script {
         let lives = (0..servers).map(|server| Life { server, incarnation: 0 }).collect();
         let oracles = Oracles::new(servers, super::Off::default());
-        let mut script = Script { oracles, next: 0, lives, calls: Vec::new(), objection: None };
+        let (calls, events) = (Vec::new(), Vec::new());
+        let mut script = Script { oracles, next: 0, lives, calls, objection: None, servers, events };
         for life in script.lives.clone() {
             script.push(What::Start { life, state_bytes: 0, snapshot_bytes: 0 });
         }
@@ -52,6 +56,7 @@ impl Script {
         assert_eq!(objection.rule.id, rule.id, "{objection}");
         assert!(objection.text.contains(words), "{words:?} is missing in: {objection}");
         assert!(objection.evidence.iter().all(|&event| event < self.next));
+        self.is_seen_again();
     }
 
     /// The history must have made no oracle object.
@@ -62,6 +67,7 @@ impl Script {
             "what is right was objected to: {}",
             self.objection.as_ref().unwrap()
         );
+        self.is_seen_again();
     }
 
     // Servers.
@@ -145,6 +151,21 @@ impl Script {
         self.next += 1;
         if self.objection.is_none() {
             self.objection = self.oracles.see(&event).err().map(|objection| *objection);
+        }
+        self.events.push(event);
+    }
+
+    /// Whoever is shown the evidence of this history says the same.
+    #[track_caller]
+    fn is_seen_again(&self) {
+        let evidence = evidence::encode(self.servers, &self.events, b"");
+        let said = self.objection.as_ref().map(|objection| format!("{}\n{}", objection.text, objection.rule));
+        assert_eq!(evidence::review(&evidence, None).err(), said);
+        // Bytes changed at will make nobody panic who reads them.
+        for at in (0..evidence.len()).step_by(7) {
+            let mut changed = evidence.clone();
+            changed[at] ^= 0xff;
+            evidence::can_be_read(&changed);
         }
     }
 

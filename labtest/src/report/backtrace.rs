@@ -70,6 +70,8 @@ pub(super) fn of_failure(failure: &Failure) -> Failure {
         Failure::Stuck(stuck, others) => Failure::Stuck(all(stuck), all(others)),
         Failure::BusyLoop(thread) => Failure::BusyLoop(of_thread(thread)),
         Failure::WallLimit(limit, thread) => Failure::WallLimit(*limit, of_thread(thread)),
+        Failure::CpuLimit(limit, thread) => Failure::CpuLimit(*limit, of_thread(thread)),
+        Failure::OutsideWait(thread) => Failure::OutsideWait(of_thread(thread)),
         Failure::MemoryLimit(limit, thread) => Failure::MemoryLimit(*limit, of_thread(thread)),
     }
 }

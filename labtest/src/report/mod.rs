@@ -100,6 +100,8 @@ fn ran_last(ended: &labsim::Failure) -> Option<&ThreadDump> {
     match ended {
         labsim::Failure::BusyLoop(thread)
         | labsim::Failure::WallLimit(_, thread)
+        | labsim::Failure::CpuLimit(_, thread)
+        | labsim::Failure::OutsideWait(thread)
         | labsim::Failure::MemoryLimit(_, thread) => Some(thread),
         _ => None,
     }
