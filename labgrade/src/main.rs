@@ -26,6 +26,7 @@
 //! | `record` | one run, recorded |
 //! | `cause` | by what failures are told apart |
 //! | `board`, `progress` | what is shown meanwhile |
+//! | `knobs` | what becomes of `LAB_SEED` and its kin |
 //! | `signals`, `exit`, `time`, `files` | interruption, exit codes, kinds of time, whole files |
 //! | `labs` | which labs there are, and where their suites are |
 //! | `runner` | a built suite; runs a test of it to the end |
@@ -44,6 +45,7 @@ mod files;
 mod grade;
 mod handout;
 mod judge;
+mod knobs;
 mod labs;
 mod mutants;
 mod progress;

@@ -43,7 +43,12 @@ impl Recording<'_> {
     /// Makes the run. Blocks to its end. `rules` are the known rules.
     pub(crate) fn make(&self, rules: &[String]) -> io::Result<Recorded> {
         let Recording { suite, test, seed, build, variables } = self;
-        let kept = |name: &str| !matches!(name, "LAB_SEED" | "LAB_RUNS" | "LAB_TIMELINE" | "LAB_CHECK");
+        let kept = |name: &str| {
+            matches!(
+                name,
+                "LAB_TIME" | "LAB_TIMEOUT" | "LAB_MEMORY" | "LAB_HANDOVER" | "LAB_LOG" | "LAB_WITHOUT"
+            )
+        };
         let mut command = suite.command(test, kept);
         command
             .env("LAB_SEED", build.map_or(seed.to_string(), |build| format!("{seed}@{build}")))

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::exit;
+use crate::knobs;
 use crate::record::Recording;
 use crate::time::Time;
 use crate::verdict::Verdict;
@@ -43,6 +44,7 @@ fn seed(text: &str) -> Result<(u64, Option<String>), String> {
 
 /// Runs `labgrade replay`.
 pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
+    knobs::look(knobs::Command::Replay)?;
     let workspace = Workspace::find()?;
     let selection = workspace.select(std::slice::from_ref(&args.test))?;
     let test = selection.one(&args.test)?;

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use crate::board::Board;
 use crate::exit;
 use crate::grade::policy::Policy;
+use crate::knobs;
 use crate::labs::Package;
 use crate::record::{Recorded, Recording};
 use crate::signals::interrupts;
@@ -65,6 +66,7 @@ pub(crate) struct Args {
 /// Runs `labgrade run`.
 pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     let policy = args.policy.as_ref().map(|path| Policy::read(path).map_err(io::Error::other)).transpose()?;
+    knobs::look(if policy.is_some() { knobs::Command::RunPolicy } else { knobs::Command::Run })?;
     let workspace = Workspace::find()?;
     let mut selection = workspace.select(&args.filter)?;
     if let Some(policy) = &policy {
@@ -90,8 +92,7 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     let mut manner =
         Manner { variables: vec![("LAB_TIME".into(), time.to_string())], real: time == Time::Real };
     if let Some(policy) = &policy {
-        manner.variables.push(("LAB_TIMEOUT".into(), policy.limits.run_s.to_string()));
-        manner.variables.push(("LAB_MEMORY".into(), policy.limits.memory_mib.to_string()));
+        manner.variables.extend(policy.limits.environment());
     }
     let interrupts = interrupts()?;
     let mut plan = RunPlan::new(&selection, seeds, manner.real, workspace.rules(), Board::new());

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::board::Board;
 use crate::exit;
+use crate::knobs;
 use crate::signals::interrupts;
 use crate::time::Time;
 use crate::trials::{Manner, Over, carry_out};
@@ -74,6 +75,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs `labgrade stress`.
 pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
+    knobs::look(knobs::Command::Stress)?;
     let workspace = Workspace::find()?;
     let selection = workspace.select(&args.filter)?;
     let time = Time::choose(args.time);
