@@ -1,71 +1,14 @@
 //! `labgrade run` and its kin as a student uses them, in a tree of two tiny crates whose suites speak as the labs' suites do.
 
+#[path = "stand_in/mod.rs"]
+mod stand_in;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// A suite without the labs' runtime: the code under test decides what becomes of a seed.
-const SUITE: &str = r#"
-use std::io::{Read, Write};
-use std::os::fd::AsFd as _;
-
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if arguments.iter().any(|it| it == "--list") {
-        TESTS.iter().for_each(|test: &&str| println!("{test}: test"));
-        return;
-    }
-    let test = &arguments[2];
-    if std::env::var_os("LABSIM_JUDGE").is_none() {
-        return alone(test);
-    }
-    let mut channel = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    let mut nonce = [0; 16];
-    channel.read_exact(&mut nonce).unwrap();
-    let mut number = || {
-        let mut bytes = [0; 8];
-        channel.read_exact(&mut bytes).unwrap();
-        u64::from_le_bytes(bytes)
-    };
-    let count = number();
-    let seeds: Vec<u64> = (0..count).map(|_| number()).collect();
-    for seed in &seeds {
-        let (became, text) = PACKAGE::behave(test, *seed);
-        say(&mut channel, nonce, [became, *seed, 7, text.len() as u64, 0], &text);
-    }
-    say(&mut channel, nonce, [4, count, 0, 0, 0], "");
-}
-
-/// One run, recorded.
-fn alone(test: &str) {
-    let seed = std::env::var("LAB_SEED").unwrap();
-    let seed: u64 = seed.split('@').next().unwrap().parse().unwrap();
-    let (became, text) = PACKAGE::behave(test, seed);
-    assert_eq!(std::env::var("LAB_TIMELINE").unwrap(), "always");
-    let reports = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("lab-reports");
-    std::fs::create_dir_all(&reports).unwrap();
-    let stem = format!("{}-seed-{seed}", test.replace("::", "."));
-    std::fs::write(reports.join(format!("{stem}.ndjson")), "{\"build\":\"ab12\"}\n").unwrap();
-    std::fs::write(reports.join(format!("{stem}.timeline.html")), "<html>").unwrap();
-    println!("\nrunning 1 test\nlogged at {:?}", std::env::var("LAB_LOG"));
-    if became == 0 {
-        println!("{test}: ok; 1 peer; seed={seed}\ntest {test} ... ok\n");
-        return;
-    }
-    println!("{test}: FAILED with seed {seed}\n{text}\nto see it again:\n  x\n\ntest {test} ... FAILED\n");
-    std::process::exit(101);
-}
-
-fn say(to: &mut std::fs::File, nonce: [u8; 16], numbers: [u64; 5], text: &str) {
-    let mut message = nonce.to_vec();
-    numbers.iter().for_each(|number| message.extend(number.to_le_bytes()));
-    message.extend(text.as_bytes());
-    to.write_all(&message).unwrap();
-}
-"#;
-
-const GOOD: &str = "pub fn behave(_test: &str, _seed: u64) -> (u64, String) { (0, String::new()) }\n";
+use stand_in::{GOOD, put, suite};
 
 /// `b_2B` fails with every seed from 5 on, for one of two reasons.
 const BAD: &str = r#"
@@ -78,24 +21,17 @@ pub fn behave(test: &str, seed: u64) -> (u64, String) {
 }
 "#;
 
-fn put(root: &Path, name: &str, text: &str) {
-    let path = root.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
 fn tree(raft: &str) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let root = place.path();
     put(root, "Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"raft\", \"kvraft\"]\n");
-    for (name, tests) in [("raft", "[\"lab::a_2A\", \"lab::b_2B\"]"), ("kvraft", "[\"lab::c_3A\"]")] {
-        let suite = "[[test]]\nname = \"suite\"\npath = \"tests/suite.rs\"\nharness = false\n";
+    for (name, tests) in [("raft", &["lab::a_2A", "lab::b_2B"][..]), ("kvraft", &["lab::c_3A"])] {
+        let target = "[[test]]\nname = \"suite\"\npath = \"tests/suite.rs\"\nharness = false\n";
         let manifest =
-            format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{suite}");
+            format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{target}");
         put(root, &format!("{name}/Cargo.toml"), &manifest);
         put(root, &format!("{name}/src/lib.rs"), if name == "raft" { raft } else { GOOD });
-        let suite = SUITE.replace("TESTS", tests).replace("PACKAGE", name);
-        put(root, &format!("{name}/tests/suite.rs"), &suite);
+        put(root, &format!("{name}/tests/suite.rs"), &suite(name, tests));
     }
     put(root, "docs/rules/one-vote.md", "# one vote\n");
     place
@@ -103,11 +39,17 @@ fn tree(raft: &str) -> tempfile::TempDir {
 
 /// The command's standard output and standard error together, and its exit code.
 fn lab(place: &Path, arguments: &[&str]) -> (String, Option<i32>) {
+    lab_with(&[], place, arguments)
+}
+
+/// The same with these variables.
+fn lab_with(variables: &[(&str, &str)], place: &Path, arguments: &[&str]) -> (String, Option<i32>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_labgrade"));
     command.args(arguments).current_dir(place);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAB_")) {
         command.env_remove(name);
     }
+    command.envs(variables.iter().copied());
     // The tree's own, whatever this test's build uses.
     let Output { status, stdout, stderr } = command.env_remove("CARGO_TARGET_DIR").output().unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -198,6 +140,31 @@ fn what_is_wrong_with_the_command_line_is_said() {
     let (said, code) = lab(place.path(), &["run", "2A"]);
     assert_eq!(code, Some(2));
     assert_says(&said, &["raft/src/lib.rs", "error: the tests of raft do not compile; see above"]);
+}
+
+#[test]
+fn variables_are_obeyed_or_talked_about() {
+    let place = tree(GOOD);
+    for arguments in [&["run", "2A"][..], &["stress", "2A"], &["replay", "a_2A", "7"]] {
+        let (said, code) = lab_with(&[("LAB_TIMEOUT", "never")], place.path(), arguments);
+        assert_eq!(code, Some(2), "{said}");
+        assert_says(&said, &["error: LAB_TIMEOUT=\"never\": it takes seconds, more than 0"]);
+    }
+    let set = [("LAB_SEED", "7"), ("LAB_RUNS", "3"), ("LAB_TMIE", "real")];
+    let (said, code) = lab_with(&set, place.path(), &["run", "2A", "--seeds", "4"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_says(
+        &said,
+        &["note: LAB_SEED=7 has no say here: use --first-seed", "note: LAB_RUNS=3 has no say"],
+    );
+    assert_says(
+        &said,
+        &["warning: LAB_TMIE is set, but nothing reads it; did you mean LAB_TIME?", "4 seeds"],
+    );
+    let (said, code) = lab_with(&[("LAB_LOG", "trace")], place.path(), &["replay", "a_2A", "7"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_says(&said, &["logged at Ok(\"trace\")"]);
+    assert!(!said.contains("note:"), "{said}");
 }
 
 #[test]

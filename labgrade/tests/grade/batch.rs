@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::course::{GOOD, course, labgrade, put};
 
 /// Fails `a_2A` with seed 3, and all seeds of `b_2B`, which has no points for that.
-const WRONG: &str = "pub fn behave(seed: u64) -> (u64, &'static str) {\n\
+const WRONG: &str = "pub fn behave(_: &str, seed: u64) -> (u64, &'static str) {\n\
                      if std::env::args().any(|it| it.contains(\"b_2B\")) { (1, \"lost entry 7\") }\n\
                      else if std::env::args().any(|it| it.contains(\"c_3A\")) { (0, \"\") }\n\
                      else { (u64::from(seed == 3), \"stuck at 12\") }\n}\n";

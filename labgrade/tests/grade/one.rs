@@ -79,7 +79,7 @@ fn a_submission_becomes_a_score() {
     put(
         place,
         "mixed/raft/src/lib.rs",
-        "pub fn behave(seed: u64) -> (u64, &'static str) {\n\
+        "pub fn behave(_: &str, seed: u64) -> (u64, &'static str) {\n\
          if std::env::args().any(|it| it.contains(\"a_2A\")) { if seed == 3 { (1, \"it does not hold\") } else { (0, \"\") } }\n\
          else if std::env::args().any(|it| it.contains(\"b_2B\")) { if seed == 2 { (2, \"killed\") } else { (0, \"\") } }\n\
          else { println!(\"extra::h_2B: ok; test result: ok. 1 passed\"); std::process::exit(0) }\n}\n",
@@ -106,7 +106,11 @@ fn a_submission_becomes_a_score() {
     );
 
     // Nothing that compiles, nothing that may be there: a zero, with the reason.
-    put(place, "broken/raft/src/lib.rs", "pub fn behave(_: u64) -> (u64, &'static str) { nothing }\n");
+    put(
+        place,
+        "broken/raft/src/lib.rs",
+        "pub fn behave(_: &str, _: u64) -> (u64, &'static str) { nothing }\n",
+    );
     let (results, code) = grade(place, "broken");
     assert_eq!(code, Some(0));
     assert!(
@@ -153,7 +157,7 @@ fn a_submission_becomes_a_score() {
     put(
         place,
         "odd/raft/src/lib.rs",
-        "pub fn behave(seed: u64) -> (u64, &'static str) { (u64::from(seed == 4), \"seed 4\") }\n",
+        "pub fn behave(_: &str, seed: u64) -> (u64, &'static str) { (u64::from(seed == 4), \"seed 4\") }\n",
     );
     put(place, "odd/kvraft/src/lib.rs", GOOD);
     let (code, said) = check("odd");
