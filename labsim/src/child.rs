@@ -409,6 +409,6 @@ mod tests {
         let got = collect(&child, output, result, Instant::now() + Duration::from_millis(50)).unwrap();
         kill_group(&child);
         child.wait().unwrap();
-        assert!(got.late && got.output.into_text().starts_with("y\ny\n"));
+        assert!(got.late.is_some() && got.output.into_text().starts_with("y\ny\n"));
     }
 }
