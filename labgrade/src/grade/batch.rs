@@ -95,6 +95,12 @@ struct Plan {
     class: Vec<String>,
 }
 
+/// A plan, and the file that it was found in.
+struct Found {
+    at: PathBuf,
+    plan: Plan,
+}
+
 impl FromStr for Shard {
     type Err = String;
 
@@ -125,18 +131,30 @@ impl Plan {
         write_whole(&out.join(name), serde_json::to_string_pretty(self)?)
     }
 
+    /// In what another plan is one of something else, if it is.
+    fn differs_from(&self, other: &Plan) -> Option<String> {
+        if self.shard.of != other.shard.of {
+            return Some(format!("the one is a part of {}, the other of {}", self.shard.of, other.shard.of));
+        }
+        if self.graded_with != other.graded_with {
+            return Some("they graded with different courses, policies or compilers".to_owned());
+        }
+        let only =
+            |one: &Plan, other: &Plan| one.class.iter().find(|name| !other.class.contains(name)).cloned();
+        let only = only(self, other).or_else(|| only(other, self))?;
+        Some(format!("they saw different submissions, {only:?} being known to one of them only"))
+    }
+
     /// All plans in a directory.
-    fn read(from: &Path) -> io::Result<Vec<Plan>> {
-        let naming = |path: &Path, error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        };
+    fn read(from: &Path) -> io::Result<Vec<Found>> {
         let mut plans = Vec::new();
         for entry in fs::read_dir(from).map_err(|error| naming(from, error))? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with("shard-") && name.ends_with(".json") {
                 let text = fs::read(&path).map_err(|error| naming(&path, error))?;
-                plans.push(serde_json::from_slice(&text).map_err(|error| naming(&path, error.into()))?);
+                let plan = serde_json::from_slice(&text).map_err(|error| naming(&path, error.into()))?;
+                plans.push(Found { at: path, plan });
             }
         }
         Ok(plans)
@@ -199,26 +217,23 @@ pub(crate) fn run_merge(args: &MergeArgs) -> io::Result<ExitCode> {
         plans.extend(Plan::read(from)?);
     }
     let first = plans.first().ok_or_else(|| {
-        io::Error::other(
-            "there is nothing to merge: no shard-I-of-N.json in these directories, as batch leaves them",
-        )
+        io::Error::other(format!(
+            "there is nothing to merge: no shard-I-of-N.json, as batch leaves them, in {}",
+            args.from.iter().map(|from| from.display().to_string()).collect::<Vec<_>>().join(", ")
+        ))
     })?;
-    for (differs, what) in [
-        (plans.iter().any(|plan| plan.shard.of != first.shard.of), "are parts of different numbers of parts"),
-        (plans.iter().any(|plan| plan.class != first.class), "saw different submissions"),
-        (
-            plans.iter().any(|plan| plan.graded_with != first.graded_with),
-            "graded with different courses, policies or compilers",
-        ),
-    ] {
-        if differs {
-            return Err(io::Error::other(format!(
-                "the parts {what}; run batch again where it was not as it should be"
-            )));
-        }
+    if let Some((other, what)) =
+        plans.iter().find_map(|other| Some((other, first.plan.differs_from(&other.plan)?)))
+    {
+        return Err(io::Error::other(format!(
+            "{} and {} do not belong together: {what}; run batch again where it was not as it should be",
+            first.at.display(),
+            other.at.display()
+        )));
     }
+    let first = &first.plan;
     for number in 1..=first.shard.of {
-        if !plans.iter().any(|plan| plan.shard.number == number) {
+        if !plans.iter().any(|found| found.plan.shard.number == number) {
             println!("Part {number}/{} is missing.", first.shard.of);
         }
     }
@@ -237,16 +252,16 @@ pub(crate) fn run_merge(args: &MergeArgs) -> io::Result<ExitCode> {
 
 /// The names of what there is to be graded, in order; whatever else there is gets named.
 fn submissions(class: &Path, out: &Path) -> io::Result<Vec<String>> {
-    let naming = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", class.display()));
-    fs::create_dir_all(out)?;
-    if out.canonicalize()?.starts_with(class.canonicalize().map_err(naming)?) {
+    fs::create_dir_all(out).map_err(|error| naming(out, error))?;
+    let class_is_at = class.canonicalize().map_err(|error| naming(class, error))?;
+    if out.canonicalize()?.starts_with(class_is_at) {
         return Err(io::Error::other(format!(
             "{} is among the submissions, and would be taken for one: let --out be elsewhere",
             out.display()
         )));
     }
     let mut names = Vec::new();
-    for entry in fs::read_dir(class).map_err(naming)? {
+    for entry in fs::read_dir(class).map_err(|error| naming(class, error))? {
         let entry = entry?;
         let is_directory = entry.path().is_dir();
         match entry.file_name().into_string() {
@@ -295,9 +310,13 @@ fn line(results: &Results) -> String {
     }
 }
 
+fn naming(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Copies the files of a directory, unless it is the same.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
+    fs::create_dir_all(to).map_err(|error| naming(to, error))?;
     if from.canonicalize()? == to.canonicalize()? {
         return Ok(());
     }

@@ -125,6 +125,14 @@ fn parts_of_a_class_are_put_together_and_gaps_are_named() {
     batch(place, &[&labs[..], &["--out", "two", "--shard", "2/2"]].concat());
     let (code, said) = merge(&["all", "two"]);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("the parts saw different submissions"), "{said}");
-    assert!(merge(&["class"]).1.contains("there is nothing to merge"));
+    for part in ["all/shard-1-of-2.json and two/shard-2-of-2.json", "\"fay\" being known to one of them only"]
+    {
+        assert!(said.contains(part), "{part:?} is missing in: {said}");
+    }
+    let said = merge(&["class"]).1;
+    assert!(said.contains("there is nothing to merge") && said.ends_with(" in class\n"), "{said}");
+    // An output that cannot be made is named.
+    let (code, said) = batch(place, &["--out", "policy.toml/out"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("policy.toml/out: "), "{said}");
 }
