@@ -13,6 +13,7 @@
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use crate::sim;
 
@@ -89,6 +90,15 @@ impl Node {
     /// have begun end when they would have.
     pub fn set_clock(&self, wall_offset_ns: i64, drift_ppm: i64) {
         self.with(|id| sim::set_node_clock(id, wall_offset_ns, drift_ppm));
+    }
+
+    /// From now on the node's threads stall now and then: one in `one_in` of the places where another thread might run
+    /// instead costs up to `max` of time, whoever else can run and whatever lock is held. So a program can lose its
+    /// processor between any two steps, as on a busy machine, and what it has looked at before may be out of date
+    /// afterwards. Seeds whose schedule does not preempt have no stalls. 0 ends it. In real time this does nothing:
+    /// there it happens by itself.
+    pub fn set_stalls(&self, one_in: u32, max: Duration) {
+        self.with(|id| sim::set_node_stalls(id, one_in, max));
     }
 
     /// Calls `f` on the calling thread as if that were one of the node's: what it starts belongs to the node, and

@@ -97,6 +97,8 @@ pub(crate) fn thaw_node(_node: u32) {}
 
 pub(crate) fn set_node_clock(_node: u32, _wall_offset: i64, _drift_ppm: i64) {}
 
+pub(crate) fn set_node_stalls(_node: u32, _one_in: u32, _max: Duration) {}
+
 pub(crate) fn alive_on(_node: u32) -> Vec<String> {
     Vec::new()
 }

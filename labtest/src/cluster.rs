@@ -293,6 +293,14 @@ impl<N: Node> Cluster<N> {
         }
     }
 
+    /// Lets each thread of a living server stall now and then, for up to `max`, until it is killed: see
+    /// [`Node::set_stalls`](labsim::Node::set_stalls). In real time this does nothing.
+    pub fn set_stalls(&self, server: usize, one_in: u32, max: Duration) {
+        if let Some((_, incarnation)) = self.node(server) {
+            incarnation.node().set_stalls(one_in, max);
+        }
+    }
+
     /// Stops a living server's threads until [`thaw`](Cluster::thaw), as a machine that stalls. Messages to it
     /// wait. Nothing may be asked of it meanwhile: it does not answer. In real time this does nothing.
     pub fn freeze(&self, server: usize) {

@@ -402,6 +402,13 @@ impl Config {
         self.cluster.set_drift(server, ppm);
     }
 
+    /// Lets each thread of a server stall now and then for up to `max`, at one in `one_in` of the places where another might
+    /// run; with 0, no more.
+    pub(crate) fn set_stalls(&self, server: usize, one_in: u32, max: Duration) {
+        self.disturb();
+        self.cluster.set_stalls(server, one_in, max);
+    }
+
     /// Fails if a server that was killed 10 s ago, or longer, still has threads. In real time nobody knows them.
     #[track_caller]
     pub(crate) fn check_killed_threads_ended(&self) {

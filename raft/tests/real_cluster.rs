@@ -152,6 +152,37 @@ fn late_and_repeated_2B() {
     });
 }
 
+/// Threads lose the processor between any two steps, and terms change meanwhile: what a thread has seen before it gave its
+/// lock back may be out of date when it goes on. Figure 2's rules hold for the state as it is then.
+///
+/// One server's clock at a time is fast, so that it stands for election again and again.
+#[test]
+fn stalled_threads_2B() {
+    const STALL: Duration = Duration::from_millis(100);
+    test(5, |cfg| {
+        if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
+            return;
+        }
+        cfg.one_retry("first", 5);
+        cfg.phase(format!("threads stall, for up to {STALL:?}, while one server or another has no patience"));
+        cfg.all().for_each(|server| cfg.set_stalls(server, 8, STALL));
+        for round in 0..10 {
+            let restless = cfg.random_server();
+            cfg.set_drift(restless, 2_000_000);
+            for i in 0..20 {
+                for server in cfg.all() {
+                    let _ = cfg.start(server, format!("{round}-{i} to {server}"));
+                }
+                cfg.sleep(Duration::from_millis(25));
+            }
+            cfg.set_drift(restless, 0);
+        }
+        cfg.phase("they do not stall any more");
+        cfg.all().for_each(|server| cfg.set_stalls(server, 0, STALL));
+        cfg.one_retry("last", 5);
+    });
+}
+
 /// A server that was cut off for a while, and stood for election all that time, costs the others no more than a few
 /// elections when it is back.
 #[test]

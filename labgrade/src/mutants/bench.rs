@@ -99,8 +99,8 @@ pub(super) struct Bench<'a> {
     args: &'a Args,
     root: PathBuf,
     out: PathBuf,
-    /// Cargo's build directory: the workspace's own, so that what comes from elsewhere is not built once more; or, where
-    /// results go elsewhere, one beside them.
+    /// Cargo's build directory. Not the workspace's own: Cargo tells crates of one place in two copies of a workspace
+    /// apart by nothing, and would take what was built of the scratch copy for the workspace's, whatever has changed there.
     build: PathBuf,
     solution: Tree,
     compiler: String,
@@ -146,8 +146,7 @@ impl<'a> Bench<'a> {
         let variables = args.without.iter().map(|rule| (WITHOUT.to_owned(), rule.clone())).collect();
         let manner = Manner { limit: Duration::from_secs(args.limit), variables, rules };
         let compiler = said_by(Command::new("rustc").arg("--version"))?;
-        // On one file system with the results: what is built is moved there.
-        let build = if args.out.is_some() { out.join("build") } else { root.join("target") };
+        let build = out.join("build");
         Ok(Bench { args, root, out, build, solution, compiler, manner, oracles, _lock: lock })
     }
 

@@ -169,6 +169,8 @@ fn describe(runtime: &Runtime, scheduler: &Scheduler, state: State, since: Nanos
         format!("waits for the end of thread '{}'{state}", runtime.name_of(target))
     } else if waiting.futex.is_some() {
         "waits for a lock or a signal".into()
+    } else if waiting.stalled {
+        "can run, but has lost its processor".into()
     } else {
         "sleeps".into()
     };

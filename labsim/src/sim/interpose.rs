@@ -108,7 +108,7 @@ unsafe fn futex(inside: &Inside, args: [usize; 6]) -> c_long {
             let time = unsafe { nanos(timeout as *const libc::timespec) };
             let deadline = time.map(|time| deadline(inside, time, absolute, wall));
             let futex = Some((address, mask(absolute)));
-            if inside.wait(Waiting { futex, join: None, deadline }) {
+            if inside.wait(Waiting { futex, deadline, ..Waiting::default() }) {
                 with_errno(-libc::ETIMEDOUT as isize)
             } else {
                 0

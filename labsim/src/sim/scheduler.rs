@@ -42,6 +42,17 @@ pub(crate) struct Waiting {
     pub(crate) futex: Option<(usize, u32)>,
     pub(crate) join: Option<ThreadId>,
     pub(crate) deadline: Option<Nanos>,
+    /// It waits for nothing: see [`Stalls`].
+    pub(crate) stalled: bool,
+}
+
+/// How the threads of a node lose their processor for a while, wherever they are, as where others want it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stalls {
+    /// One preemption in so many is a stall. Not 0.
+    pub(crate) one_in: u32,
+    /// How long it lasts at most.
+    pub(crate) max: Nanos,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +105,13 @@ pub(crate) struct NodeSlot {
     pub(crate) clock: NodeClock,
     pub(crate) crashed: bool,
     pub(crate) frozen: bool,
+    pub(crate) stalls: Option<Stalls>,
+}
+
+impl NodeSlot {
+    fn new(name: String) -> NodeSlot {
+        NodeSlot { name, clock: NodeClock::default(), crashed: false, frozen: false, stalls: None }
+    }
 }
 
 #[derive(Debug)]
@@ -125,8 +143,7 @@ pub(crate) struct Scheduler {
 impl Scheduler {
     pub(crate) fn new(seed: u64, schedule: &Schedule, still_max: u64, record: bool) -> Self {
         let policy = Policy::new(schedule, &mut Rng::new(seed, 1));
-        let outside =
-            NodeSlot { name: String::new(), clock: NodeClock::default(), crashed: false, frozen: false };
+        let outside = NodeSlot::new(String::new());
         Scheduler {
             trace: Trace::new(record),
             switches: 0,
@@ -200,7 +217,8 @@ impl Scheduler {
         }
         let slot = self.slot(me);
         slot.state = State::Waiting(waiting);
-        slot.woken = false;
+        // Who is stalled in the midst of what it was woken for still has that before it.
+        slot.woken &= waiting.stalled;
         slot.since = now;
         slot.timed_out = false;
         slot.generation += 1;
@@ -230,10 +248,18 @@ impl Scheduler {
         }
     }
 
-    /// The running thread is made to give way, wherever it is.
-    pub(crate) fn preempt(&mut self, me: ThreadId, clean: bool) {
+    /// The running thread is made to give way, wherever it is. For a while, perhaps, if its node has [`Stalls`] and it
+    /// does not only visit there.
+    pub(crate) fn preempt(&mut self, me: ThreadId, clean: bool, visits: bool) {
         // Whoever preempts did not choose the moment, so this is no sign of a livelock.
         self.still = self.still.saturating_sub(1);
+        if let Some(Stalls { one_in, max }) = self.node(self.thread(me).node).stalls.filter(|_| !visits) {
+            if self.rng.one_in(one_in) {
+                let deadline = Some(self.now + 1 + self.rng.below(max));
+                // A crash takes effect when it goes on.
+                return self.block(me, Waiting { deadline, stalled: true, ..Waiting::default() }, false);
+            }
+        }
         if !self.leave(me, clean) {
             self.enqueue(me);
         }
@@ -334,7 +360,7 @@ impl Scheduler {
         let slot = self.slot(id);
         let State::Waiting(waiting) = slot.state else { unreachable!("{slot:?}") };
         slot.state = State::Runnable;
-        slot.woken = waiting.futex.is_some() && !timed_out;
+        slot.woken = if waiting.stalled { slot.woken } else { waiting.futex.is_some() && !timed_out };
         slot.timed_out = timed_out;
         slot.since = now;
         self.enqueue(id);
@@ -383,7 +409,8 @@ impl Scheduler {
     /// Whether the running thread gives way at a synchronising call.
     pub(crate) fn gives_way(&mut self, me: ThreadId, points: Points) -> bool {
         let asked = self.policy.gives_way(me, &self.runnable, points, &mut self.rng);
-        asked && !self.runnable.is_empty()
+        let stalls = self.node(self.thread(me).node).stalls.is_some();
+        asked && (stalls || !self.runnable.is_empty())
     }
 
     pub(crate) fn next_gap(&mut self) -> u32 {
@@ -395,13 +422,17 @@ impl Scheduler {
     }
 
     pub(crate) fn add_node(&mut self, name: String) -> NodeId {
-        self.nodes.push(NodeSlot { name, clock: NodeClock::default(), crashed: false, frozen: false });
+        self.nodes.push(NodeSlot::new(name));
         NodeId(self.nodes.len() as u32 - 1)
     }
 
     pub(crate) fn set_clock(&mut self, id: NodeId, wall_offset: i64, drift_ppm: i64) {
         let now = self.now;
         self.nodes[id.0 as usize].clock.set(now, wall_offset, drift_ppm);
+    }
+
+    pub(crate) fn set_stalls(&mut self, id: NodeId, stalls: Option<Stalls>) {
+        self.nodes[id.0 as usize].stalls = stalls;
     }
 
     /// The node's threads never run again. One that does not stand clean goes on until it does.
@@ -591,7 +622,7 @@ mod tests {
     fn a_wake_reaches_waiters_of_its_address_and_mask_and_leaves_no_timer_behind() {
         let (mut s, _) = scheduler(3);
         let waits = [
-            Waiting { futex: Some((8, 1)), deadline: Some(50), join: None },
+            Waiting { futex: Some((8, 1)), deadline: Some(50), ..Waiting::default() },
             Waiting { futex: Some((8, 2)), ..Waiting::default() },
             Waiting { futex: Some((16, !0)), ..Waiting::default() },
         ];
@@ -637,8 +668,32 @@ mod tests {
         let (mut s, _) = scheduler(2);
         for _ in 0..10_000 {
             let id = s.next().expect("a preempted thread does work");
-            s.preempt(id, false);
+            s.preempt(id, false, false);
         }
+    }
+
+    #[test]
+    fn a_thread_that_stalls_loses_its_processor_but_no_wake() {
+        let (mut s, _) = scheduler(0);
+        let node = s.add_node("n".into());
+        let id = s.spawn(node);
+        park(&mut s, |_| on(8), 1);
+        s.set_stalls(node, Some(Stalls { one_in: 1, max: 1_000 }));
+        assert_eq!(s.wake_futex(8, !0, 1), 1);
+        assert_eq!(s.next(), Ok(id));
+        s.preempt(id, false, true);
+        assert_eq!((s.next(), s.now()), (Ok(id), 0), "it only visits the node");
+        s.preempt(id, false, false);
+        assert!(matches!(s.thread(id).state, State::Waiting(_)));
+        assert_eq!(s.next(), Ok(id));
+        assert!((1..=1_000).contains(&s.now()));
+        s.preempt(id, true, true);
+        s.crash(node);
+        assert_eq!(s.next(), Ok(id), "it can still hand its wake on");
+        s.preempt(id, false, false);
+        assert_eq!(s.next(), Ok(id), "a crash stops nobody who is stalled and does not stand clean");
+        s.block(id, sleep_until(5_000), true);
+        assert_eq!(s.next(), Err(Stop::Deadlock));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::raw;
 use super::runtime::Inside;
-use super::scheduler::{NodeId, State, ThreadId};
+use super::scheduler::{NodeId, Stalls, State, ThreadId};
 use super::thread::Thread;
 
 /// A scope of the calling thread; ends when dropped.
@@ -149,6 +149,15 @@ pub(crate) fn thaw_node(node: u32) {
 pub(crate) fn set_node_clock(node: u32, wall_offset: i64, drift_ppm: i64) {
     if let Some(inside) = Inside::enter() {
         inside.scheduler().set_clock(NodeId(node), wall_offset, drift_ppm);
+    }
+}
+
+/// With `one_in` 0 its threads do not stall any more.
+pub(crate) fn set_node_stalls(node: u32, one_in: u32, max: Duration) {
+    if let Some(inside) = Inside::enter() {
+        let max = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let stalls = (one_in > 0).then_some(Stalls { one_in, max });
+        inside.scheduler().set_stalls(NodeId(node), stalls);
     }
 }
 
