@@ -174,9 +174,12 @@ impl Server {
 impl Config {
     fn new(run: &Run, name: TestName, setting: Setting) -> Config {
         let Setting { servers, net, max_raft_state, .. } = setting;
-        let options =
-            NetworkOptions { seed: run.seed(), latency: net.latency(), ..NetworkOptions::default() };
-        let network = Network::new(options);
+        let network = Network::new(NetworkOptions {
+            seed: run.seed(),
+            clock: Cluster::<Server>::clock(),
+            latency: net.latency(),
+            ..NetworkOptions::default()
+        });
         network.set_faults(net.faults());
         let cluster = Cluster::new(run, network, servers, move |seat| Server::new(seat, max_raft_state));
         cluster.watch(wire::neutral);
@@ -348,6 +351,17 @@ impl Config {
     pub(crate) fn thaw(&self, server: usize) {
         self.note(format!("server {server} goes on"));
         self.cluster.thaw(server);
+    }
+
+    /// Lets each thread of a server stall now and then for up to `max`, at one in `one_in` of the places where another might
+    /// run; with 0, no more. In virtual time only.
+    pub(crate) fn set_stalls(&self, server: usize, one_in: u32, max: Duration) {
+        self.cluster.set_stalls(server, one_in, max);
+    }
+
+    /// Lets a server's clock run fast by so many parts per million; slow if negative. In virtual time only.
+    pub(crate) fn set_drift(&self, server: usize, ppm: i64) {
+        self.cluster.set_drift(server, ppm);
     }
 
     /// How many bytes the newest snapshot of a server has on its disk; 0 if there is none.

@@ -197,6 +197,46 @@ fn stalled_leader_3A() {
     });
 }
 
+/// Threads lose the processor between any two steps, while leaders come and go: what a thread has found out under a lock may
+/// be out of date when it takes that lock again, and whoever is to be told of something may be too late to ask for it.
+///
+/// One server's clock at a time is fast, so that it stands for election again and again.
+#[test]
+fn stalled_threads_3A() {
+    targeted_test(5, NO_SNAPSHOTS, |cfg| {
+        if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
+            return;
+        }
+        const CLIENTS: usize = 4;
+        const APPENDS: usize = 100;
+        const STALL: Duration = Duration::from_millis(100);
+        cfg.phase(format!("threads stall, for up to {STALL:?}, while one server or another has no patience"));
+        cfg.all().for_each(|server| cfg.set_stalls(server, 16, STALL));
+        let client = |client: usize| {
+            cfg.spawn(format!("client {client}"), move |cfg| {
+                let mut clerk = cfg.clerk();
+                for number in 0..APPENDS {
+                    clerk.append(&client.to_string(), &appends::text(client, number));
+                    clerk.get(&((client + 1) % CLIENTS).to_string());
+                }
+                clerk
+            })
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+        for _ in 0..10 {
+            let restless = cfg.random_below(5) as usize;
+            cfg.set_drift(restless, 2_000_000);
+            cfg.sleep(ELECTION / 2);
+            cfg.set_drift(restless, 0);
+        }
+        cfg.phase("they do not stall any more");
+        cfg.all().for_each(|server| cfg.set_stalls(server, 0, STALL));
+        for (client, clerk) in clients.into_iter().enumerate() {
+            clerk.join().check_appends(&client.to_string(), client, APPENDS);
+        }
+    });
+}
+
 fn must_not_return(cfg: &Config, leader: usize, get: &labtest::Task<String>, limit: Duration) {
     cfg.check_under(&rules::LINEARIZABLE, !get.is_done_within(limit), || {
         format!(

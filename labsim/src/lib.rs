@@ -90,6 +90,9 @@
 //! in as many of 15 to 20 seeds whatever the way, but for one seed of one test. `LABSIM_SCHEDULE=uniform:8:8` or
 //! `pct:3:64` is for such comparisons.
 //!
+//! A thread that is preempted goes on at the same virtual time, so that what it has looked at before is seldom out of date. Where
+//! that is what matters, a node can have [stalls](node::Node::set_stalls): then it goes on later.
+//!
 //! **Memory.** Addresses decide orders: `parking_lot` queues locks by address, maps may be keyed by pointers. Heap
 //! ([`Alloc`]), stacks and thread-locals of a run lie at fixed addresses. Statics lie where the executable does: the
 //! child process runs without address randomisation where `personality()` is allowed; where it is not, link the test

@@ -161,31 +161,33 @@ fn a_clock_can_be_wrong_and_drift() {
 fn a_thread_that_stalls_loses_time_between_any_two_steps() {
     let schedule = Schedule::Uniform { alloc_one_in: 0, sync_one_in: 8 };
     let options = Options { schedule, ..Options::new(0) };
-    Test::new("a_thread_that_stalls_loses_time_between_any_two_steps").options(options).runs(4).run(|_: Run| {
-        let node = Node::new("n");
-        let lost = |node: &Node| -> Vec<Duration> {
-            let step = |_| {
-                let before = labsim::now();
-                labsim::preemption_point();
-                labsim::now() - before
+    Test::new("a_thread_that_stalls_loses_time_between_any_two_steps").options(options).runs(4).run(
+        |_: Run| {
+            let node = Node::new("n");
+            let lost = |node: &Node| -> Vec<Duration> {
+                let step = |_| {
+                    let before = labsim::now();
+                    labsim::preemption_point();
+                    labsim::now() - before
+                };
+                let steps = move || (0..1000).map(step).filter(|lost| !lost.is_zero()).collect();
+                node.spawn("steps".into(), steps).unwrap().join().unwrap()
             };
-            let steps = move || (0..1000).map(step).filter(|lost| !lost.is_zero()).collect();
-            node.spawn("steps".into(), steps).unwrap().join().unwrap()
-        };
-        assert_eq!(lost(&node), []);
-        node.set_stalls(2, ms(5));
-        let stalls = lost(&node);
-        assert!((30..100).contains(&stalls.len()), "one in two of one in eight: {}", stalls.len());
-        assert!(stalls.iter().all(|stall| *stall <= ms(5)) && stalls.iter().any(|stall| *stall > ms(3)));
-        node.visit(|| {
-            let before = labsim::now();
-            (0..1000).for_each(|_| labsim::preemption_point());
-            assert_eq!(labsim::now(), before, "a visitor does not stall");
-        });
-        node.set_stalls(0, ms(5));
-        assert_eq!(lost(&node), []);
-        String::new()
-    });
+            assert_eq!(lost(&node), []);
+            node.set_stalls(2, ms(5));
+            let stalls = lost(&node);
+            assert!((30..100).contains(&stalls.len()), "one in two of one in eight: {}", stalls.len());
+            assert!(stalls.iter().all(|stall| *stall <= ms(5)) && stalls.iter().any(|stall| *stall > ms(3)));
+            node.visit(|| {
+                let before = labsim::now();
+                (0..1000).for_each(|_| labsim::preemption_point());
+                assert_eq!(labsim::now(), before, "a visitor does not stall");
+            });
+            node.set_stalls(0, ms(5));
+            assert_eq!(lost(&node), []);
+            String::new()
+        },
+    );
 }
 
 #[test]
