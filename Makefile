@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page screenshots measure_page check_docs starter check check_handout check_attacks fix bench bench_labs
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page screenshots measure_page check_docs book starter check check_handout check_attacks fix bench bench_labs
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -35,6 +35,11 @@ check_page: ## the timeline page is what its sources build, and passes its tests
 
 check_docs: ## the commands of README and guides work in a fresh clone: some minutes
 	$(CARGO) run -q -p labdocs
+
+book: ## both editions of the guides for a browser, in target/book and target/book/zh; needs mdbook
+	@command -v mdbook >/dev/null || { echo 'no mdbook: cargo install mdbook --locked --version 0.4.52' >&2; exit 1; }
+	mdbook build docs
+	mdbook build docs/zh
 
 screenshots: ## CHROMIUM=program: the pictures of the documentation
 	cd labtest/page && npm ci --silent --prefer-offline && node build.mjs --tests && node build/pictures.mjs ../../docs/images

@@ -105,7 +105,8 @@ impl Raft {
     /// The server is about to be thrown away: its threads should end soon. Do not wait for them here.
     pub fn kill(&self) {
         self.shared.dead.store(true, Ordering::SeqCst);
-        // If threads of yours wait on condition variables, wake them here.
+        // If threads of yours wait on condition variables, set the flag with the lock held and wake them here:
+        // docs/rust-for-this-lab.md, "Ending", says why.
     }
 
     fn is_dead(&self) -> bool {
