@@ -127,8 +127,8 @@ pub(crate) fn debugged() -> bool {
 fn failure(runtime: &Runtime, options: &Options, watch: Watch) -> Failure {
     match watch {
         Watch::Busy(id, stack) => return Failure::BusyLoop(running(runtime, id, stack)),
-        Watch::OutOfTime(id, stack) => {
-            return Failure::WallLimit(options.wall_max, running(runtime, id, stack));
+        Watch::OutOfTime(after, id, stack) => {
+            return Failure::WallLimit(after, running(runtime, id, stack));
         }
         Watch::OutOfCpu(id, stack) => {
             return Failure::CpuLimit(options.cpu_max, running(runtime, id, stack));

@@ -28,7 +28,8 @@ const SIGNAL: c_int = libc::SIGURG;
 pub(super) enum Watch {
     Over,
     Busy(ThreadId, Option<Backtrace>),
-    OutOfTime(ThreadId, Option<Backtrace>),
+    /// After so much real time.
+    OutOfTime(Duration, ThreadId, Option<Backtrace>),
     OutOfCpu(ThreadId, Option<Backtrace>),
     Still(ThreadId, Option<Backtrace>),
 }
@@ -69,7 +70,11 @@ pub(super) fn watch(runtime: &'static Runtime, options: &Options) -> Watch {
         last_cpu = cpu;
         if PERIOD * still > still_max {
             let (thread, stack) = interrupt(runtime);
-            return Watch::Still(thread, stack);
+            // A thread that waits hears a signal at once. One that does not is kept from running by the machine.
+            return match stack {
+                Some(_) => Watch::Still(thread, stack),
+                None => Watch::OutOfTime(start.elapsed(), thread, stack),
+            };
         }
         if raw::cpu_of_process() > cpu_max {
             let (thread, stack) = interrupt(runtime);
@@ -77,7 +82,7 @@ pub(super) fn watch(runtime: &'static Runtime, options: &Options) -> Watch {
         }
         if start.elapsed() > wall_max {
             let (thread, stack) = interrupt(runtime);
-            return Watch::OutOfTime(thread, stack);
+            return Watch::OutOfTime(wall_max, thread, stack);
         }
     }
 }
