@@ -72,8 +72,12 @@ impl Session {
         let course = Course::open(course)?;
         fs::create_dir_all(work)?;
         let lock = File::create(work.join("lock"))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| io::Error::other(format!("another grader works in {}", work.display())))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            io::Error::other(format!(
+                "another grader works in {}: wait for it, or give this one a directory of its own by --work",
+                work.display()
+            ))
+        })?;
         let work = work.canonicalize()?;
         let (strength, weakness) = Strength::find(weak)?;
         let limit = Duration::from_secs(policy.limits.build_s);
