@@ -8,6 +8,7 @@
 //! | [`markdown`] | what a page holds: headings, links, code, tables |
 //! | [`workspace`] | what there is to be named: files, tests, packages |
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod markdown;
 pub mod workspace;

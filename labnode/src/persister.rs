@@ -11,6 +11,21 @@ use parking_lot::Mutex;
 /// is atomic and takes no time, and none of them blocks beyond the copying of its bytes: what has been saved
 /// when a call returns is what a restarted server will find (paper, figure 2, "Persistent state on all
 /// servers").
+///
+/// ```
+/// use labnode::Persister;
+///
+/// let disk = Persister::new();
+/// disk.save(b"term 3".to_vec(), Some(b"x = 1".to_vec()));
+/// disk.save(b"term 4".to_vec(), None); // the snapshot stays
+/// disk.append(b", voted for 2");
+/// assert_eq!(disk.state(), b"term 4, voted for 2");
+/// assert_eq!(disk.snapshot(), b"x = 1");
+///
+/// let found_by_the_next_life = disk.fork();
+/// disk.save(b"written by a dead server".to_vec(), None);
+/// assert_eq!(found_by_the_next_life.state(), b"term 4, voted for 2");
+/// ```
 #[derive(Clone)]
 pub struct Persister {
     disk: Arc<Mutex<Disk>>,

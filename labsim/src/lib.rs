@@ -157,6 +157,7 @@
 //! - Who holds a lock for readers and writers is not known. Nor who holds any, where the run has no process of its own.
 //! - Preemption at the taking of a free lock: only where the program or its harness calls [`preemption_point`].
 //! - aarch64 (the futex hand-over would do; the system calls are written for x86_64).
+#![warn(missing_docs)]
 
 #[cfg(not(simulated))]
 #[path = "real.rs"]

@@ -52,6 +52,38 @@ pub struct Seat {
 ///
 /// Servers that are connected are so with each other: a link is open if both its ends are connected and on
 /// the same side of a [`partition`](Cluster::partition).
+///
+/// A suite says once how its servers are made; a test then starts, cuts off and crashes them:
+///
+/// ```no_run
+/// use labnode::State;
+/// use labrpc::{Network, NetworkOptions, Service};
+/// use labtest::{Cluster, Node, Seat};
+///
+/// #[derive(Clone)]
+/// struct Idle;
+///
+/// impl Node for Idle {
+///     fn services(&self) -> Vec<Service> {
+///         Vec::new()
+///     }
+///     fn state(&self) -> State {
+///         State { term: 0, is_leader: false }
+///     }
+///     fn kill(&self) {}
+/// }
+///
+/// labtest::run(|run| {
+///     let network = Network::new(NetworkOptions { seed: run.seed(), ..NetworkOptions::default() });
+///     let cluster = Cluster::new(run, network, 3, |_: Seat| Idle);
+///     for server in 0..cluster.servers() {
+///         cluster.start(server);
+///         cluster.connect(server);
+///     }
+///     cluster.crash(0);
+///     assert!(cluster.state(0).is_none() && cluster.state(1).is_some());
+/// });
+/// ```
 pub struct Cluster<N> {
     inner: Arc<Inner<N>>,
 }
