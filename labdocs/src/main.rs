@@ -57,14 +57,7 @@ fn main() -> ExitCode {
             None => failed += usize::from(!fresh.succeeds(&command)),
         }
     }
-    for check in [
-        shown::not_selected,
-        shown::misspelt,
-        shown::real_time,
-        shown::starter,
-        shown::unchanged,
-        shown::mistake,
-    ] {
+    for check in [shown::not_selected, shown::misspelt, shown::starter, shown::unchanged, shown::mistake] {
         if let Err(objection) = check(&fresh) {
             println!("FAILED    {objection}");
             failed += 1;
