@@ -326,7 +326,7 @@ impl<N: Node> Cluster<N> {
     }
 
     /// Lets each thread of a living server stall now and then, for up to `max`, until it is killed: see
-    /// [`Node::set_stalls`](labsim::Node::set_stalls). In real time this does nothing.
+    /// [`Node::set_stalls`](labsim::node::Node::set_stalls). In real time this does nothing.
     pub fn set_stalls(&self, server: usize, one_in: u32, max: Duration) {
         if let Some((_, incarnation)) = self.node(server) {
             incarnation.node().set_stalls(one_in, max);

@@ -7,6 +7,7 @@ mod editions;
 mod guides;
 mod links;
 mod names;
+mod quoted;
 mod replication;
 
 use labdocs::markdown::Page;
