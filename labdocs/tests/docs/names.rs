@@ -122,14 +122,46 @@ fn rules_are_read() {
     );
 }
 
-/// What a page says a failure begins with, the harness says.
-#[test]
-fn failures_that_are_explained_are_worded_like_that() {
-    let sources: String = ["labsim/src", "labtest/src"]
+/// The sources of what failures say.
+fn harness() -> String {
+    ["labsim/src", "labtest/src"]
         .into_iter()
         .flat_map(|dir| files(&root().join(dir), "rs"))
         .map(|file| fs::read_to_string(file).unwrap())
-        .collect();
+        .collect()
+}
+
+/// The parts of a report that a page explains and no source heads anything with.
+fn unheaded(page: &Page, sources: &str) -> Vec<String> {
+    let heads = page.rows().into_iter().map(|row| row[0].trim_matches('`').to_string());
+    let heads = heads.filter(|head| head.ends_with(':') || head.starts_with("what "));
+    // Numbers differ from report to report.
+    let part = |head: &str| {
+        head.split(|c: char| c.is_ascii_digit() || c == ':').next().unwrap_or_default().trim().to_string()
+    };
+    heads.filter(|head| !sources.contains(&part(head))).collect()
+}
+
+#[test]
+fn parts_of_a_report_that_are_explained_are_headed_like_that() {
+    let page = Page::read(&root().join("docs/debugging.md"));
+    assert!(page.rows().len() > 10, "{:?}", page.rows());
+    check(unheaded(&page, &harness()));
+}
+
+#[test]
+fn a_part_that_no_report_has_is_noticed() {
+    let text = "| part | for |\n|---|---|\n| `phases:` | a |\n| `what nobody says` | b |\n";
+    assert_eq!(
+        unheaded(&Page::parse(&root().join("docs/page.md"), text), "\"phases\""),
+        ["what nobody says"]
+    );
+}
+
+/// What a page says a failure begins with, the harness says.
+#[test]
+fn failures_that_are_explained_are_worded_like_that() {
+    let sources = harness();
     let page = Page::read(&root().join("docs/troubleshooting.md"));
     let rows = page.rows();
     assert!(rows.len() > 5, "{rows:?}");
