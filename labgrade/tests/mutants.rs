@@ -123,6 +123,18 @@ fn the_matrix_is_measured_kept_and_judged() {
     let (_, _, err) = mutants(root, &again);
     assert!(err.contains("2 of 3 are known already") && err.contains("killed    1-late: seed 4, "), "{err}");
 
+    // Or all the same, which the page tells.
+    let suite = root.join("raft/tests/suite.rs");
+    put(root, "raft/tests/suite.rs", &(fs::read_to_string(suite).unwrap() + "// Changed.\n"));
+    let (code, out, err) = mutants(root, &[&again[..], &["--known"]].concat());
+    assert_eq!((code, out.as_str()), (Some(0), last), "{err}");
+    assert!(err.contains("3 of 3 are known already") && !err.contains("killed"), "{err}");
+    let page = fs::read_to_string(root.join("page.md")).unwrap();
+    assert!(
+        page.contains("Of 3 mutants and variants, marked \\*,") && page.contains("| 1-late \\* |"),
+        "{page}"
+    );
+
     // A survivor, a mutant that does not compile, one whose patch does not apply, and a variant that is accused.
     put(root, "mutants/4-broken.patch", &mutant("safety", "seed < 4"));
     put(root, "mutants/5-moved.patch", &mutant("safety", "_seed < 4").replace("-    true", "-    false"));

@@ -87,6 +87,13 @@ struct Kept {
     found: Found,
 }
 
+/// What is known of a work before it is tried.
+struct Known {
+    found: Found,
+    /// The sources, or how it would be tried, have changed since.
+    earlier: bool,
+}
+
 /// A work with its built suites.
 struct Built {
     place: usize,
@@ -193,7 +200,7 @@ impl<'a> Bench<'a> {
     /// Tries all works of which nothing is known yet. `unfit` is for the page.
     pub(super) fn try_all(&self, works: &[Work], unfit: Vec<String>) -> io::Result<Matrix> {
         let keys: Vec<u64> = works.iter().map(|work| self.key(work)).collect();
-        let mut found: Vec<Option<Found>> =
+        let mut found: Vec<Option<Known>> =
             works.iter().zip(&keys).map(|(work, key)| self.kept(work, *key)).collect();
         let mut waiting: Vec<usize> = (0..works.len()).filter(|place| found[*place].is_none()).collect();
         // What differs little is built one after the other: a build after another variant's takes several times as long.
@@ -220,7 +227,7 @@ impl<'a> Bench<'a> {
             for (place, result) in results {
                 self.keep(&works[place], keys[place], &result)?;
                 progress.done(&line(&works[place], &result));
-                found[place] = Some(result);
+                found[place] = Some(Known { found: result, earlier: false });
             }
             builder.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
         })?;
@@ -228,7 +235,7 @@ impl<'a> Bench<'a> {
         self.matrix(works, found, unfit)
     }
 
-    fn matrix(&self, works: &[Work], found: Vec<Option<Found>>, unfit: Vec<String>) -> io::Result<Matrix> {
+    fn matrix(&self, works: &[Work], found: Vec<Option<Known>>, unfit: Vec<String>) -> io::Result<Matrix> {
         let mut matrix = Matrix {
             version: VERSION,
             pursuit: self.pursuit(Kind::Safety),
@@ -238,9 +245,13 @@ impl<'a> Bench<'a> {
             mutants: Vec::new(),
             unfit,
             correct: Vec::new(),
+            earlier: Vec::new(),
         };
-        for (work, found) in works.iter().zip(found) {
-            match (&work.mutant, found) {
+        for (work, known) in works.iter().zip(found) {
+            if known.as_ref().is_some_and(|known| known.earlier) {
+                matrix.earlier.push(work.name.clone());
+            }
+            match (&work.mutant, known.map(|known| known.found)) {
                 (Some(mutant), Some(Found::Mutant(result))) => {
                     matrix.mutants.push(MutantRow::new(mutant, result));
                 }
@@ -406,7 +417,7 @@ impl<'a> Bench<'a> {
     }
 
     /// What an earlier run has found out; nothing if it was another mutant, or tried in another way.
-    fn kept(&self, work: &Work, key: u64) -> Option<Found> {
+    fn kept(&self, work: &Work, key: u64) -> Option<Known> {
         if self.args.fresh {
             return None;
         }
@@ -419,7 +430,8 @@ impl<'a> Bench<'a> {
             }
             Found::Mutant(_) => true,
         };
-        (kept.key == key && enough).then_some(kept.found)
+        let earlier = kept.key != key;
+        (enough && (self.args.known || !earlier)).then_some(Known { found: kept.found, earlier })
     }
 
     /// Keeps a result, and what the first test to object printed.

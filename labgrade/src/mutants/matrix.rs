@@ -28,6 +28,9 @@ pub(crate) struct Matrix {
     /// Mutants that do not fit a correct variant, as `mutant@variant`.
     pub(crate) unfit: Vec<String>,
     pub(crate) correct: Vec<CorrectRow>,
+    /// Of which of both the result is from an earlier state of the sources.
+    #[serde(default)]
+    pub(crate) earlier: Vec<String>,
 }
 
 /// A bug of the catalogue of classic ones.
@@ -268,6 +271,14 @@ impl Matrix {
         if let Some(rule) = &self.without {
             writeln!(out, "The rule {rule} was switched off.\n")?;
         }
+        if !self.earlier.is_empty() {
+            writeln!(
+                out,
+                "Of {} mutants and variants, marked \\*, the result is from an earlier state of the suites; all others are from \
+                 the present one.\n",
+                self.earlier.len()
+            )?;
+        }
         for kind in Kind::ALL {
             if self.of_solution(kind).next().is_some() {
                 self.write_kind(out, kind, classic, rules)?;
@@ -332,7 +343,7 @@ impl Matrix {
         }
         for row in self.of_solution(kind) {
             let classic = classic.get(&row.number).map_or("", |classic| classic.measured.as_str());
-            let (id, bug) = (&row.id, cell(&row.bug));
+            let (id, bug) = (self.marked(&row.id), cell(&row.bug));
             if kind == Kind::Equivalent {
                 let objector = objector(row, rules).unwrap_or_else(|| "none".into());
                 writeln!(out, "| {id} | {bug} | {} | {objector} | {classic} |", cell(&row.argument))?;
@@ -366,7 +377,7 @@ impl Matrix {
              them.\n\n| mutant | first objector | seeds | CPU s | other labs |\n|---|---|---|---|---|"
         )?;
         for row in rows() {
-            let (id, others) = (&row.id, others(row));
+            let (id, others) = (self.marked(&row.id), others(row));
             match (row.first_kill(), objector(row, rules)) {
                 (Some(kill), Some(objector)) => {
                     writeln!(out, "| {id} | {objector} | {} | {:.2} | {others} |", kill.seeds, kill.cpu_s)?;
@@ -379,6 +390,12 @@ impl Matrix {
             writeln!(out, "\nNot tried, since what the patch changes is not there: {unfit}.")?;
         }
         writeln!(out)
+    }
+
+    /// The name, marked if its result is an earlier one.
+    fn marked(&self, name: &str) -> String {
+        let mark = if self.earlier.iter().any(|earlier| earlier == name) { " \\*" } else { "" };
+        format!("{name}{mark}")
     }
 
     /// What would be missed without a test or a rule.
@@ -485,8 +502,8 @@ impl Matrix {
                 })
                 .collect();
             let accusations = if accusations.is_empty() { "none".into() } else { accusations.join("; ") };
-            let (differs_in, extent) = (cell(&row.differs_in), extent(trial));
-            writeln!(out, "| {} | {differs_in} | {extent} | {cpu_s:.0} | {accusations} |", row.name)?;
+            let (name, differs_in, extent) = (self.marked(&row.name), cell(&row.differs_in), extent(trial));
+            writeln!(out, "| {name} | {differs_in} | {extent} | {cpu_s:.0} | {accusations} |")?;
         }
         Ok(())
     }
@@ -590,6 +607,7 @@ mod tests {
             mutants,
             unfit: Vec::new(),
             correct,
+            earlier: vec!["3-c".into()],
         }
     }
 
@@ -668,6 +686,7 @@ mod tests {
             "| one-vote | 3 | 3 | 3-c |",
             "Rules that objected to none: two-votes.",
             "Tests that objected to none: a_2A.",
+            "| 3-c \\* | votes twice | [one-vote](rules/one-vote.md) in votes_2A | 20 | 0.50 | 2B: - | never |",
             "| 1-a | votes twice | [one-vote](rules/one-vote.md) in votes_2A | 3 | 0.50 | 2B: - | never |",
             "| 2-b | votes twice | **none** | - | - | 2B: - | never |",
             "- `SURVIVED  2-b: 100 seeds of 2A, 7.0 s CPU (built in 1.0 s)`",

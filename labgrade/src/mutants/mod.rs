@@ -31,7 +31,8 @@ use matrix::{Classic, Matrix};
   cargo lab mutants --sample 5           five safety mutants, drawn by a fixed seed
   cargo lab mutants @lock-step           mutants of a correct variant
   cargo lab mutants --correct            correct solutions, 1000 seeds each: nobody may object
-  cargo lab mutants --without commit-rule   who else would have noticed?")]
+  cargo lab mutants --without commit-rule   who else would have noticed?
+  cargo lab mutants --known              what is new, and the page of all")]
 pub(crate) struct Args {
     /// Only mutants and variants whose name contains one of these
     filter: Vec<String>,
@@ -79,6 +80,10 @@ pub(crate) struct Args {
     /// Try again what has been tried
     #[arg(long)]
     fresh: bool,
+    /// Take what has been found out with an earlier state of the sources, and try only what nothing is known of; the page
+    /// marks it
+    #[arg(long, conflicts_with = "fresh")]
+    known: bool,
     /// How many mutants are tried at a time [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
