@@ -63,7 +63,7 @@ fn a_class_becomes_a_table() {
         "{csv}"
     );
     let table = file(place, "out/class.md");
-    assert!(table.contains("| 2 | b_2B | lost entry N | bob, cat |"), "{table}");
+    assert!(table.contains("| 2 | lost entry N | b_2B | bob, cat |"), "{table}");
     assert!(table.contains("| bob | cat | 100 % | 3 | 3 |"), "{table}");
     assert!(!table.contains("| amy | bob |"), "{table}");
     assert!(file(place, "out/amy/grade.md").contains("5 of 5 points"));
