@@ -29,7 +29,7 @@ pub(crate) fn objection(value: &str, client: usize, count: usize) -> Option<(&'s
                 return Some((
                     &rules::LINEARIZABLE,
                     format!(
-                        "{shown} stands before the client's text of before, although it was appended when that \
+                        "{shown} stands before the clerk's text of before, although it was appended when that \
                      append had returned"
                     ),
                 ));
@@ -39,7 +39,7 @@ pub(crate) fn objection(value: &str, client: usize, count: usize) -> Option<(&'s
                 return Some((
                     &rules::EXECUTED_ONCE,
                     format!(
-                        "{shown} was appended {} times, and the client did it once: a request that is sent again \
+                        "{shown} was appended {} times, and the clerk did it once: a request that is sent again \
                      must not be executed again (section 8)",
                         places.len()
                     ),

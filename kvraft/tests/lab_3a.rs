@@ -55,10 +55,10 @@ pub(crate) fn one_key(cfg: &Config) {
     let mut clerk = cfg.clerk();
     clerk.put("k", "");
 
-    cfg.phase("clients append to one key");
+    cfg.phase("clerks append to one key");
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
-            cfg.spawn(format!("client {client}"), move |cfg| {
+            cfg.spawn(format!("worker {client}"), move |cfg| {
                 let mut clerk = cfg.clerk();
                 (0..APPENDS).for_each(|number| clerk.append("k", &appends::text(client, number)));
             })

@@ -52,13 +52,13 @@ impl Load {
 
     fn iterate(self, cfg: &Config, iteration: usize) {
         let of = format!("{iteration} of {ITERATIONS}");
-        cfg.phase(format!("iteration {of}: the clients begin"));
+        cfg.phase(format!("iteration {of}: the clerks begin"));
         let (enough, together) = (Flag::default(), Flag::default());
         let clients: Vec<_> = (0..self.clients)
             .map(|client| {
                 let enough = enough.clone();
                 let go_on = move |cfg: &Config| self.client(cfg, iteration, client, &enough);
-                cfg.spawn(format!("client {client}"), go_on)
+                cfg.spawn(format!("worker {client}"), go_on)
             })
             .collect();
         let parting = self.partitions.then(|| {
@@ -84,7 +84,7 @@ impl Load {
             cfg.all().for_each(|server| cfg.start(server));
             cfg.connect_all();
         }
-        cfg.phase(format!("iteration {of}: the clients end"));
+        cfg.phase(format!("iteration {of}: the clerks end"));
         let appended: Vec<usize> = clients.into_iter().map(|client| client.join()).collect();
         let mut clerk = cfg.clerk();
         for (client, count) in appended.into_iter().enumerate() {

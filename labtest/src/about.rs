@@ -1,6 +1,10 @@
 //! [`About`]: whom and what a failure concerns, so that its reader is shown what led to it and nothing else.
 
-use crate::events::{Events, Party, What};
+use std::collections::BTreeMap;
+
+use labrpc::Step;
+
+use crate::events::{Events, Number, Party, What};
 use crate::failure::Failure;
 
 /// Whom and what a failure concerns.
@@ -12,6 +16,18 @@ pub(crate) struct About {
     pub(crate) index: Option<u64>,
     /// Which term.
     pub(crate) term: Option<u64>,
+    /// Of the clients' operations that contradict each other, those that have returned, in that order.
+    pub(crate) answers: Vec<Answer>,
+}
+
+/// Who answered an operation of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The event by which the operation was asked, and that by which it returned.
+    pub(crate) asked: Number,
+    pub(crate) returned: Number,
+    /// From here the client heard last before that.
+    pub(crate) server: usize,
 }
 
 impl About {
@@ -37,12 +53,43 @@ impl About {
                 _ => {}
             }
         }
+        let answers = answers(&failure.core, events);
+        servers.extend(answers.iter().map(|answer| answer.server));
         servers.sort_unstable();
         servers.dedup();
         let index = numbers_after(message, &["index", "entry"]).first().copied();
         let term = numbers_after(message, &["term"]).first().copied();
-        About { servers, index, term }
+        About { servers, index, term, answers }
     }
+}
+
+/// Who answered these operations, as far as the events that are kept show it.
+fn answers(core: &[Number], events: &Events) -> Vec<Answer> {
+    // By client, which has one operation after the other.
+    let mut asking: BTreeMap<&str, (Number, Option<usize>)> = BTreeMap::new();
+    let mut answers = Vec::new();
+    for event in events.kept().filter(|_| !core.is_empty()) {
+        match &event.what {
+            What::Call { id, client, .. } if core.contains(id) => {
+                asking.insert(client, (*id, None));
+            }
+            What::Message(passage) if passage.is_reply && passage.step == Step::Delivered => {
+                let client = passage.stranger.as_deref().and_then(|client| asking.get_mut(client));
+                if let (Some((_, server)), Party::Server(life)) = (client, passage.from) {
+                    *server = Some(life.server);
+                }
+            }
+            What::Return { id, .. } => {
+                let asked = |(_, (asked, _)): &(&&str, &(Number, Option<usize>))| asked == id;
+                let Some((&client, _)) = asking.iter().find(asked) else { continue };
+                if let Some((asked, Some(server))) = asking.remove(client) {
+                    answers.push(Answer { asked, returned: event.number, server });
+                }
+            }
+            _ => {}
+        }
+    }
+    answers
 }
 
 /// The numbers that follow one of these words: "servers 0, 1 and 4", each separated from the next by a comma or "and".
@@ -84,12 +131,12 @@ mod tests {
         let about =
             |message: &str| About::of(&Failure::new(message.to_string(), Duration::ZERO), &Events::default());
         let found = about("server 2 applied `10` at index 7, but servers 0, 1 and 4 have applied `20` there");
-        assert_eq!(found, About { servers: vec![0, 1, 2, 4], index: Some(7), term: None });
+        assert_eq!(found, About { servers: vec![0, 1, 2, 4], index: Some(7), ..About::default() });
         let found = about("server 1 voted twice in term 5: for server 0 and for 17 others");
-        assert_eq!(found, About { servers: vec![0, 1], index: None, term: Some(5) });
+        assert_eq!(found, About { servers: vec![0, 1], term: Some(5), ..About::default() });
         assert_eq!(about("3 servers, and 5 terms"), About::default());
         let found =
             about("partition: servers 0 and 1 | servers 2\n  4.5 s: server 6 crashes (#9)\n\nserver 7");
-        assert_eq!(found, About { servers: vec![0, 1, 2, 6], index: None, term: None });
+        assert_eq!(found, About { servers: vec![0, 1, 2, 6], ..About::default() });
     }
 }

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use crate::applied::Applied;
 use crate::events::{self, Command, Content, Death, Tap, What};
 use crate::incarnation::{Incarnation, NodeThreads};
-use crate::oracles::Off;
+use crate::oracles::{Off, Rule};
 use crate::report::servers::{self, Answer};
 use crate::run::{Run, Subject};
 use crate::{text, threads};
@@ -472,7 +472,7 @@ impl<N: Node> Inner<N> {
 }
 
 impl<N: Node> Subject for Inner<N> {
-    fn report(&self) -> String {
+    fn report(&self, _broken: Option<&'static Rule>) -> String {
         // Every server is asked at once, each by a thread of its own: one that does not answer soon is shown so.
         const PATIENCE: Duration = Duration::from_millis(300);
         let asked: Vec<_> = self
@@ -739,7 +739,7 @@ mod tests {
             let cluster = cluster(run, 3, |seat| Toy { hangs: seat.me == 2, ..toy(seat) });
             cluster.connect(1);
             cluster.crash(0);
-            let report = cluster.inner.report();
+            let report = cluster.inner.report(None);
             let lines: Vec<Vec<&str>> =
                 report.lines().map(|line| line.split_whitespace().collect()).collect();
             assert_eq!(lines[1], ["0", "crashed", "0", "-", "0"], "{report}");

@@ -44,6 +44,8 @@ pub struct Finding {
     /// The clients' operations that contradict each other, if that is what is wrong, by the numbers that
     /// [`Run::client_asks`](crate::Run::client_asks) gave them.
     pub core: Vec<Number>,
+    /// A file that shows more: what it is, and where.
+    pub file: Option<String>,
 }
 
 impl From<String> for Finding {
@@ -89,13 +91,13 @@ impl Failure {
     }
 
     /// Takes in what was found wrong when the run was over.
-    pub(crate) fn add(&mut self, finding: Finding) {
-        let Finding { text, rule, core } = finding;
+    pub(crate) fn add(&mut self, finding: &Finding) {
+        let Finding { text, rule, core, .. } = finding;
         if !self.message.is_empty() {
             self.message.push_str("\n\n");
         }
         self.message.push_str(text.trim_end());
-        self.rule = self.rule.or(rule);
+        self.rule = self.rule.or(*rule);
         self.core.extend(core);
     }
 }

@@ -93,8 +93,13 @@ pub const CLERKS_ANSWERED: Rule = Rule {
 };
 
 /// Of those, and of the oracles', the ones that something must happen; the others say what must not.
-pub(crate) const OF_PROGRESS: [&Rule; 6] =
+const OF_PROGRESS: [&Rule; 6] =
     [&CALLS_RETURN, &ELECTION_TIMEOUT, &KILL_ENDS, &NO_AGREEMENT, &RPC_BUDGET, &CLERKS_ANSWERED];
+
+/// Whether a rule says what must not happen; if not, that something must.
+pub fn is_of_safety(rule: &Rule) -> bool {
+    !OF_PROGRESS.contains(&rule)
+}
 
 /// All of these.
 pub const CHECKED: [&Rule; 13] = [

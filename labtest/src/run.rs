@@ -20,6 +20,7 @@ use crate::failure::{Failure, Finding};
 use crate::incarnation::Incarnation;
 use crate::name::TestName;
 use crate::oracles::{Objection, Rule};
+use crate::report::Told;
 use crate::{evidence, text, threads};
 
 /// How long things may take.
@@ -78,6 +79,8 @@ pub(crate) struct Progress {
     pub(crate) judges: Vec<Judge>,
     /// Of the suite, for the review.
     evidence: Vec<u8>,
+    /// The report of a run that failed, as far as it was made within.
+    pub(crate) told: Option<Box<Told>>,
     /// What the subjects say about a run that passed.
     pub(crate) summary: Vec<String>,
     /// All there ever were, oldest first.
@@ -122,8 +125,9 @@ impl Call {
 
 /// What a run is about, for its reports: in the labs, a [`Cluster`](crate::Cluster).
 pub trait Subject: Send + Sync {
-    /// Lines about the present state, for the report of a failure. Must not wait for the code under test.
-    fn report(&self) -> String;
+    /// Lines about the present state, for the report of a failure: that this rule was broken, if it was one. Must not wait
+    /// for the code under test.
+    fn report(&self, broken: Option<&'static Rule>) -> String;
     /// A few words about a run that passed: "3 peers, 84 RPCs".
     fn summary(&self) -> String;
     /// Ends all that is still running.

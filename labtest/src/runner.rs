@@ -13,6 +13,7 @@ use crate::evidence::{self, Review};
 use crate::failure::{self, Failure};
 use crate::name::TestName;
 use crate::oracles::Rule;
+use crate::report::Told;
 use crate::report::style::{self, Style};
 use crate::run::{Limits, Over, Progress, Run};
 use crate::{eventlog, logger, oracles, report, rules, threads};
@@ -130,7 +131,15 @@ fn prepare(
         let run = begun.get_or_init(|| Run::new(name, run.seed, LIMITS, files));
         match run_once(run, style, body) {
             Ok(summary) => summary,
-            Err(report) => labsim::fail(report),
+            Err(told) => {
+                // As an observer, as the report was made.
+                let text = labsim::observe(|| {
+                    let text = told.to_string();
+                    run.shared.progress.lock().told = Some(told);
+                    text
+                });
+                labsim::fail(text)
+            }
         }
     };
     (test, body)
@@ -139,59 +148,63 @@ fn prepare(
 /// What there is to do when a run is over, outside of it: those who have something to say of it are asked, its log is
 /// written, and the report is made whole.
 fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
-    judge(run, style, report);
+    let files = judge(run, style, report);
     let stuck = report::stuck(&report.stuck, &report.waiting);
-    let written = eventlog::write(run, report, &stuck.all()).map(|written| match written {
-        Ok(eventlog::Written { page, log }) => format!(
-            "what happened, as a page for a browser: {}\nevent by event: {}\n",
+    let written = match eventlog::write(run, report, &stuck.all()) {
+        Some(Ok(eventlog::Written { page, log })) => format!(
+            "what happened, as a page for a browser: {}\n{files}event by event: {}\n",
             page.display(),
             log.display()
         ),
-        Err(error) => format!("the log of events was not written: {error}\n"),
-    });
+        Some(Err(error)) => format!("{files}the log of events was not written: {error}\n"),
+        None => files,
+    };
+    let of_run = || run.shared.progress.try_lock().and_then(|mut progress| progress.told.take());
     let mut told = match &mut report.result {
         Ok(_) => {
-            written.iter().for_each(|written| eprint!("{written}"));
+            eprint!("{written}");
             if labsim::is_reviewed() {
                 report.evidence = run.evidence();
             }
             return;
         }
-        Err(labsim::Failure::Reported(told)) => std::mem::take(told),
+        Err(labsim::Failure::Reported(text)) => {
+            of_run().map_or_else(|| std::mem::take(text), |told| told.to_string())
+        }
         Err(_) => match report::of_ended(run, report, style) {
-            Some(told) => told,
+            Some(told) => told.to_string(),
             // All that there is to say labsim says itself.
             None => return,
         },
     };
     told += &report::afterwards(run, &stuck, style);
     report.stuck.clear();
-    if let Some(written) = written {
+    if !written.is_empty() {
         told += &format!("\n{written}");
     }
     report.result = Err(labsim::Failure::Reported(style.paint(&told)));
 }
 
-/// Asks those who have something to say of a run that is over. A run that was ended from outside was stopped in the
-/// midst of things, and nobody is asked.
-fn judge(run: &Run, style: Style, report: &mut labsim::Report<String>) {
+/// Asks those who have something to say of a run that is over, and gives back a line for each file that they have written.
+/// A run that was ended from outside was stopped in the midst of things, and nobody is asked.
+fn judge(run: &Run, style: Style, report: &mut labsim::Report<String>) -> String {
+    let mut files = String::new();
     if !matches!(report.result, Ok(_) | Err(labsim::Failure::Reported(_))) {
-        return;
+        return files;
     }
     for judge in run.progress(|progress| std::mem::take(&mut progress.judges)) {
-        if let Err(finding) = judge() {
-            let before = match &report.result {
-                Err(labsim::Failure::Reported(failure)) => failure.trim_end().to_string(),
-                _ => format!("{} failed when it was over:", run.shared.name),
-            };
-            let told = format!("{before}\n\n{}", style.wrap_prose(&finding.to_string()));
-            let elapsed = report.elapsed;
-            run.progress(|progress| {
-                progress.failure.get_or_insert_with(|| Failure::new(String::new(), elapsed)).add(finding);
-            });
-            report.result = Err(labsim::Failure::Reported(told));
-        }
+        let Err(finding) = judge() else { continue };
+        files.extend(finding.file.iter().map(|file| format!("{file}\n")));
+        let elapsed = report.elapsed;
+        run.progress(|progress| {
+            let failure = progress.failure.get_or_insert_with(|| Failure::new(String::new(), elapsed));
+            failure.add(&finding);
+            let told = progress.told.get_or_insert_with(|| Box::new(Told::when_over(run)));
+            told.add(&finding, failure, run, style);
+            report.result = Err(labsim::Failure::Reported(told.to_string()));
+        });
     }
+    files
 }
 
 /// The run that is going on, if any.
@@ -204,7 +217,7 @@ fn set_active(run: Option<Run>) {
 }
 
 /// One run; what it did if it passes, its report if not.
-fn run_once(run: &Run, style: Style, body: impl FnOnce(&Run) + Send + 'static) -> Result<String, String> {
+fn run_once(run: &Run, style: Style, body: impl FnOnce(&Run) + Send + 'static) -> Result<String, Box<Told>> {
     set_active(Some(run.clone()));
     let the_run = run.clone();
     threads::spawn("test".to_string(), run.clone(), None, move || run_body(&the_run, body));
@@ -336,7 +349,7 @@ pub(crate) mod tests {
         let outcome =
             run_once(&Run::new(TestName::of::<fn()>(), 7, limits, Knob::Never), Style::default(), body);
         assert!(begun.elapsed() < SOON, "took {:?}", begun.elapsed());
-        outcome
+        outcome.map_err(|told| told.to_string())
     }
 
     /// The same in virtual time.
@@ -347,7 +360,7 @@ pub(crate) mod tests {
         let report = labsim::run(options, move || {
             run_once(&Run::new(TestName::of::<fn()>(), 7, limits, Knob::Never), Style::default(), body)
         });
-        report.result.expect("it comes to an end")
+        report.result.expect("it comes to an end").map_err(|told| told.to_string())
     }
 
     /// Both outcomes.
@@ -643,7 +656,7 @@ pub(crate) mod tests {
     fn the_subjects_speak_in_summary_and_report_and_are_shut_down() {
         struct Cat(AtomicU64);
         impl crate::run::Subject for Cat {
-            fn report(&self) -> String {
+            fn report(&self, _broken: Option<&'static Rule>) -> String {
                 "the cat sleeps\n".to_string()
             }
             fn summary(&self) -> String {

@@ -1,4 +1,4 @@
-//! The reports of five broken rules, as they are on a screen of 80 columns.
+//! The reports of six broken rules, as they are on a screen of 80 columns; with pictures of operations in it, of 100.
 //!
 //! Puppets play the servers: the test says what each asks, and what it is answered, one message after the other, so that
 //! a report depends neither on chance nor on the order of threads. What is expected of each is in `reports/`; after a
@@ -14,7 +14,9 @@ use crossbeam_channel::Sender;
 use labnode::{ApplyMsg, Start, State};
 use labrpc::{AnyMessage, Network, NetworkOptions, Service};
 use labtest::events::{self, Content, Entry};
-use labtest::{Applier, Cluster, Node, Run, Seat, TestName};
+use labtest::{Applier, Cluster, Finding, Node, Run, Seat, Station, TestName, rules, seconds};
+use linearizability::models::{KvInput, KvRecorder, KvStore};
+use linearizability::{Options, check};
 use parking_lot::Mutex;
 
 #[global_allocator]
@@ -27,6 +29,7 @@ const ANEW: &str = "LABTEST_NEW_REPORTS";
 
 /// A screen.
 const COLUMNS: usize = 80;
+const COLUMNS_WITH_PICTURE: usize = 100;
 const LINES: usize = 46;
 
 // What the first number of a message says that it is.
@@ -34,6 +37,7 @@ const VOTE: u64 = 0;
 const VOTED: u64 = 1;
 const APPEND: u64 = 2;
 const APPENDED: u64 = 3;
+const OF_CLERK: u64 = 4;
 
 labrpc::service! {
     /// Answers what it was told to.
@@ -201,6 +205,56 @@ impl Play {
     }
 }
 
+/// What clerks of puppets ask and are told: to be judged when the run is over, as the tests of a service do.
+struct Clerks<'a> {
+    play: &'a Play,
+    recorder: Arc<Mutex<Option<KvRecorder>>>,
+    /// The operations' numbers, as they come.
+    numbers: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Clerks<'_> {
+    fn new(play: &Play) -> Clerks<'_> {
+        let recorder = Arc::new(Mutex::new(Some(KvRecorder::new())));
+        let numbers: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let (recorded, numbered) = (recorder.clone(), numbers.clone());
+        play.run.judge_afterwards(move || {
+            let history = recorded.lock().take().expect("it is judged once").finish().of("clerk");
+            let verdict = check(&KvStore, &history, &Options::default());
+            let linearizability::Verdict::Violation(violation) = &verdict else { return Ok(()) };
+            let text = linearizability::report(&KvStore, &history, &verdict);
+            let core = violation.core.iter().map(|&id| numbered.lock()[id]).collect();
+            let file = Some("all operations, on another: none".to_string());
+            Err(Finding { text, rule: Some(&rules::LINEARIZABLE), core, file })
+        });
+        Clerks { play, recorder, numbers }
+    }
+
+    /// `clerk` asks `server`, and is told `value`, if it is a get.
+    fn ask(&self, clerk: u64, server: usize, input: KvInput, value: Option<&str>) {
+        let run = &self.play.run;
+        let name = format!("clerk {clerk}");
+        let (op, key, written) = match &input {
+            KvInput::Get { key } => ("get", key.clone(), None),
+            KvInput::Put { key, value } => ("put", key.clone(), Some(value.clone())),
+            KvInput::Append { key, value } => ("append", key.clone(), Some(value.clone())),
+        };
+        self.numbers.lock().push(run.client_asks(&name, op, &key, written.as_deref()));
+        let log = self.recorder.lock().as_ref().expect("the run goes on").client(clerk);
+        let call = log.call(input).note(format!("from {}", seconds(run.elapsed())));
+        let network = self.play.cluster.network();
+        let to = Cluster::<Puppet>::name(server);
+        let client = network.client(&name, &to, Arc::new(Station::new(run, &name)));
+        network.enable(&client, true);
+        let _ = PuppetClient::new(client).ask(&vec![OF_CLERK, 0]).wait();
+        match value {
+            Some(value) => call.returned_value(value),
+            None => call.returned(),
+        }
+        run.client_told(*self.numbers.lock().last().expect("it was asked"), value);
+    }
+}
+
 /// A test that fails when it is asked to. `F`, the closure of the test function, gives it its name.
 fn failing<F: FnOnce(&Play) + Send + 'static>(play: F) {
     if env::var_os(INNER).is_some() {
@@ -265,6 +319,28 @@ fn bad_start() {
     });
 }
 
+/// Server 0 is cut off, and goes on answering what it remembers. Nobody tells what it should have answered; the history does.
+#[test]
+fn bad_read() {
+    failing(|play| {
+        let clerks = Clerks::new(play);
+        play.begin();
+        clerks.ask(0, 0, KvInput::put("k", "x 0 0 yx 0 1 yx 0 2 y"), None);
+        play.run.phase("server 0 is cut off");
+        play.cluster.partition(&[&[0], &[1, 2]]);
+        play.vote(1, 2, 2, (1, 1));
+        play.append(1, 2, 2, (1, 1), &[2], 0);
+        clerks.ask(1, 1, KvInput::append("k", "x 1 0 y"), None);
+        clerks.ask(1, 1, KvInput::get("k"), Some("x 0 0 yx 0 1 yx 0 2 yx 1 0 y"));
+        play.run.phase("server 0 is asked");
+        clerks.ask(2, 0, KvInput::get("k"), Some("x 0 0 yx 0 1 yx 0 2 y"));
+        play.run.fail_under(
+            &rules::LINEARIZABLE,
+            "clerk 2 read the wrong value of \"k\": it is not what clerk 1 read",
+        );
+    });
+}
+
 /// Never ends, and gives way all the time.
 #[test]
 fn bad_wait() {
@@ -297,12 +373,12 @@ fn bad_end() {
     });
 }
 
-/// What the test `name` reports on a screen of 80 columns, without what differs from one build to another.
-fn report_of(name: &str) -> String {
+/// What the test `name` reports on a screen of so many columns, without what differs from one build to another.
+fn report_of(name: &str, columns: usize) -> String {
     let directory = Directory::new(name);
     let output = Command::new(env::current_exe().expect("this executable"))
         .args(["--exact", name, "--nocapture"])
-        .envs([(INNER, "1"), ("LAB_SEED", "7"), ("COLUMNS", &COLUMNS.to_string()), ("RUST_BACKTRACE", "0")])
+        .envs([(INNER, "1"), ("LAB_SEED", "7"), ("COLUMNS", &columns.to_string()), ("RUST_BACKTRACE", "0")])
         .envs([("NO_COLOR", "1"), ("CARGO_PKG_NAME", env!("CARGO_PKG_NAME"))])
         .env("LAB_TIMELINE", &directory.0)
         .output()
@@ -322,6 +398,14 @@ fn report_of(name: &str) -> String {
             Some((frame, _)) if line.starts_with("      ") => frame.to_string(),
             _ => line,
         };
+        // Lines of this file.
+        let line = match line.split_once("reports.rs:") {
+            Some((before, after)) if after.starts_with(|c: char| c.is_ascii_digit()) => {
+                let (_, after) = after.split_once(',').expect("more follows");
+                format!("{before}reports.rs,{after}")
+            }
+            _ => line,
+        };
         let line = match line.split_once(": /") {
             Some((before, path)) => {
                 let file = Path::new(path).file_name().expect("a file").to_string_lossy();
@@ -339,8 +423,9 @@ fn the_first_screen_says_what_went_wrong() {
     if time_is_real() {
         return;
     }
-    for name in ["bad_vote", "bad_commit", "bad_check", "bad_apply", "bad_start"] {
-        let report = report_of(name);
+    for name in ["bad_vote", "bad_commit", "bad_check", "bad_apply", "bad_start", "bad_read"] {
+        let columns = if name == "bad_read" { COLUMNS_WITH_PICTURE } else { COLUMNS };
+        let report = report_of(name, columns);
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/reports/{name}.txt"));
         if env::var_os(ANEW).is_some() {
             fs::write(&file, &report).expect("it can be written");
@@ -349,7 +434,7 @@ fn the_first_screen_says_what_went_wrong() {
         let expected = fs::read_to_string(&file).expect("an expected report");
         assert_eq!(report, expected, "of {name}; {ANEW}=1 writes it anew");
         assert!(report.lines().count() <= LINES, "{name} does not fit on a screen");
-        let long = report.lines().find(|line| line.chars().count() > COLUMNS && !line.contains("LAB_SEED"));
+        let long = report.lines().find(|line| line.chars().count() > columns && !line.contains("LAB_SEED"));
         assert_eq!(long, None, "in {name}");
     }
 }
@@ -385,7 +470,7 @@ fn a_run_that_is_ended_from_outside_is_reported_too() {
             "reports.rs:",
             "\nserver  state ",
             "\n0       leader                1     0       0  1(1)\n",
-            "  server 0 leads term 1\n",
+            "  server 0 leads term 1, with the votes of servers 1 and 2\n",
             "phases:\n    0.000 s  elect server 0\n",
             "as a page for a browser: ",
             "to see it again:",

@@ -66,7 +66,7 @@ const WORTH_THREADS: usize = 1000;
 pub fn check<M: Model>(model: &M, history: &History<M::Input, M::Output>, options: &Options) -> Verdict {
     let deadline = options.time.map(|t| Instant::now() + t);
     let ranks = intervals(history.operations());
-    let parts = split(model, history.operations(), &ranks);
+    let parts = split(model, history, &ranks);
     let jobs: Vec<Job<'_>> =
         parts.into_iter().map(|part| Job { procedure: model.procedure(part), outcome: None }).collect();
     // Asking the system for its cores takes longer than checking a short history.

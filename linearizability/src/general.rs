@@ -123,8 +123,9 @@ impl<M: Model> ModelProcedure<'_, M> {
             partition: self.part.name().to_string(),
             title: "no order explains it".into(),
             sentence: format!(
-                "client {}'s \"{answer}\" has no place in any order: the longest that is right so far explains {} \
+                "{} {}'s \"{answer}\" has no place in any order: the longest that is right so far explains {} \
                  operations, and {state}",
+                self.part.who(),
                 op.client,
                 stuck.partial.len(),
             ),

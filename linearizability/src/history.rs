@@ -68,6 +68,8 @@ pub struct History<I, O> {
     // invariant: no operation returns before its call; at most MAX_OPERATIONS
     operations: Vec<Operation<I, O>>,
     marks: Vec<Mark>,
+    /// What its clients are called.
+    who: &'static str,
 }
 
 /// Why a list of operations is no history.
@@ -106,7 +108,17 @@ impl<I, O> History<I, O> {
                 }
             }
         }
-        Ok(History { operations, marks })
+        Ok(History { operations, marks, who: "client" })
+    }
+
+    /// The same history of clients that are called something else, such as "process": in sentences, pictures and pages.
+    pub fn of(self, who: &'static str) -> Self {
+        History { who, ..self }
+    }
+
+    /// What one of its clients is called: "client", where nobody said something else.
+    pub fn who(&self) -> &'static str {
+        self.who
     }
 
     /// The operations; an operation's position is its id everywhere in this crate.
@@ -142,7 +154,7 @@ impl<I, O> History<I, O> {
             returned: op.returned.map(|r| Returned { at: r.at, output: output(r.output) }),
             note: op.note,
         });
-        History { operations: operations.collect(), marks: self.marks }
+        History { operations: operations.collect(), marks: self.marks, who: self.who }
     }
 }
 
@@ -150,7 +162,7 @@ impl<I: fmt::Debug, O: fmt::Debug> fmt::Debug for History<I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // One operation per line: a failing random test prints its history.
         for (id, op) in self.operations.iter().enumerate() {
-            write!(f, "#{id} client {} [{}, ", op.client, op.call)?;
+            write!(f, "#{id} {} {} [{}, ", self.who, op.client, op.call)?;
             match &op.returned {
                 Some(r) => writeln!(f, "{}] {:?} -> {:?}", r.at, op.input, r.output)?,
                 None => writeln!(f, "...) {:?}", op.input)?,

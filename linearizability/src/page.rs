@@ -99,6 +99,7 @@ fn data<M: Model>(
     let bad = partition.and_then(|name| numbers.get(name)).map_or(-1, |&n| n as i64);
     json.field("bad", |j| j.number(bad));
 
+    json.field("who", |j| j.text(history.who()));
     // As text: the numbers of a script have too few digits for them.
     let clients: BTreeSet<u64> = ops.iter().map(|op| op.client).collect();
     let clients: Vec<u64> = clients.into_iter().collect();

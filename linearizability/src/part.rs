@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Interval, NEVER, Operation};
+use crate::history::{History, Interval, NEVER, Operation};
 use crate::model::Model;
 
 /// The operations of one partition, by call.
@@ -12,12 +12,18 @@ pub struct Part<'a, I, O> {
     ids: Vec<usize>,
     operations: &'a [Operation<I, O>],
     intervals: &'a [Interval],
+    who: &'static str,
 }
 
 impl<'a, I, O> Part<'a, I, O> {
     /// The partition's name, as [`Model::partition`] gave it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What one of the history's clients is called.
+    pub fn who(&self) -> &'static str {
+        self.who
     }
 
     /// The number of operations.
@@ -57,9 +63,10 @@ impl<'a, I, O> Part<'a, I, O> {
 /// Splits a history by the model's partition, in the order of the names.
 pub(crate) fn split<'a, M: Model>(
     model: &M,
-    operations: &'a [Operation<M::Input, M::Output>],
+    history: &'a History<M::Input, M::Output>,
     intervals: &'a [Interval],
 ) -> Vec<Part<'a, M::Input, M::Output>> {
+    let (operations, who) = (history.operations(), history.who());
     let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (id, op) in operations.iter().enumerate() {
         let name = model.partition(&op.input);
@@ -69,7 +76,7 @@ pub(crate) fn split<'a, M: Model>(
         }
     }
     let mut parts: Vec<_> =
-        by_name.into_iter().map(|(name, ids)| Part { name, ids, operations, intervals }).collect();
+        by_name.into_iter().map(|(name, ids)| Part { name, ids, operations, intervals, who }).collect();
     for part in &mut parts {
         part.ids.sort_unstable_by_key(|&id| intervals[id].call);
         debug_assert!(part.ids.iter().all(|&id| intervals[id].call != NEVER));

@@ -8,9 +8,9 @@ use crate::model::Model;
 use crate::verdict::{Verdict, Violation};
 
 /// At most so many operations are drawn.
-const MAX_ROWS: usize = 24;
+const MAX_ROWS: usize = 8;
 /// The width of the time axis, in characters.
-const AXIS: usize = 48;
+const AXIS: usize = 20;
 /// How many operations of a partial order are listed.
 const ORDER_SHOWN: usize = 8;
 
@@ -26,7 +26,7 @@ const ORDER_SHOWN: usize = 8;
 /// ])?;
 /// let verdict = check(&KvStore, &history, &Options::default());
 /// let text = report(&KvStore, &history, &verdict);
-/// assert!(text.contains("|-------|"));
+/// assert!(text.contains("|----|"));
 /// # Ok::<(), linearizability::MalformedHistory>(())
 /// ```
 pub fn report<M: Model>(model: &M, history: &History<M::Input, M::Output>, verdict: &Verdict) -> String {
@@ -46,7 +46,7 @@ fn violation_report<M: Model>(
     if !violation.partition.is_empty() {
         let _ = write!(out, "on {:?}: ", violation.partition);
     }
-    let _ = writeln!(out, "{}\n{}\n", violation.title, violation.sentence);
+    let _ = writeln!(out, "{}\n{}", violation.title, violation.sentence);
     // Of a core too large to show, the end, where it goes wrong.
     let shown = &violation.core[violation.core.len().saturating_sub(MAX_ROWS)..];
     let (count, those) =
@@ -70,9 +70,10 @@ fn violation_report<M: Model>(
             let op = &history.operations()[id];
             let _ = writeln!(
                 out,
-                "  {:>4}. {} (client {}, #{id})",
+                "  {:>4}. {} ({} {}, #{id})",
                 place + 1,
                 model.describe(&op.input, op.output()),
+                history.who(),
                 op.client
             );
         }
@@ -97,9 +98,11 @@ pub fn picture<M: Model>(model: &M, history: &History<M::Input, M::Output>, ids:
         shown.iter().flat_map(|&id| [ranks[id].call, ranks[id].ret]).filter(|&rank| rank != NEVER).collect();
     let width = (AXIS / events.len().max(1)).clamp(1, 8);
     let column = |rank: u32| events.range(..rank).count() * width;
-    let end = events.len() * width + 1;
-    let names: Vec<String> =
-        shown.iter().map(|&id| format!("#{id} client {}", history.operations()[id].client)).collect();
+    let end = (events.len().max(1) - 1) * width + 1;
+    // What never returns goes on beyond the last event.
+    let right = if shown.iter().any(|&id| ranks[id].ret == NEVER) { end + 4 } else { end };
+    let name = |&id: &usize| format!("#{id} {} {}", history.who(), history.operations()[id].client);
+    let names: Vec<String> = shown.iter().map(name).collect();
     let margin = names.iter().map(String::len).max().unwrap_or(0);
     let mut out = String::new();
     let mut last_answer = None;
@@ -107,14 +110,14 @@ pub fn picture<M: Model>(model: &M, history: &History<M::Input, M::Output>, ids:
         let op = &history.operations()[id];
         let from = column(ranks[id].call);
         let (bar, to) = match ranks[id].ret {
-            NEVER => (format!("|{}...", "-".repeat(end - from)), end + 4),
+            NEVER => (format!("|{}...", "-".repeat(end - from)), right),
             ret => (format!("|{}|", "-".repeat(column(ret) - from - 1)), column(ret) + 1),
         };
         let _ = writeln!(
             out,
             "  {name:margin$}  {}{bar}{}  {}{}",
             " ".repeat(from),
-            " ".repeat((end + 4).saturating_sub(to)),
+            " ".repeat(right.saturating_sub(to)),
             model.describe(&op.input, op.output()),
             if op.note.is_empty() { String::new() } else { format!("  ({})", op.note) },
         );
@@ -124,7 +127,7 @@ pub fn picture<M: Model>(model: &M, history: &History<M::Input, M::Output>, ids:
                 earlier.and_then(|(before, value)| Some((before, model.difference(value, answer)?)))
             {
                 let _ =
-                    writeln!(out, "  {:margin$}  {}  than #{before}: {difference}", "", " ".repeat(end + 4));
+                    writeln!(out, "  {:margin$}  {}  than #{before}: {difference}", "", " ".repeat(right));
             }
             last_answer = Some((id, answer));
         }
@@ -156,13 +159,10 @@ mod tests {
     fn bars_show_the_order_of_calls_and_returns() {
         let got = picture(&KvStore, &history(), &[3, 2, 1, 0]);
         let lines: Vec<&str> = got.lines().collect();
-        assert!(lines[0].starts_with("  #0 client 3  |-----------|"), "{got}");
-        assert!(lines[1].starts_with("  #1 client 4        |---"), "{got}");
+        assert!(lines[0].starts_with("  #0 client 3  |---|"), "{got}");
+        assert!(lines[1].starts_with("  #1 client 4    |---"), "{got}");
         assert!(lines[1].contains("...  put \"k\" \"b\""), "{got}");
-        assert!(
-            lines[2].contains("get \"k\" -> \"xxxxxxxxxxxxxxxxxxx..xxxxxxxxxxxxxxxxxx\" (5000 bytes)"),
-            "{got}"
-        );
+        assert!(lines[2].contains("get \"k\" -> \"xxxxxxxxxxx..xxxxxxxxxx\" (5000 bytes)"), "{got}");
         assert!(lines[4].ends_with("than #2: the 5000 bytes of before, then \"y\""), "{got}");
         assert!(got.len() < 1000, "values are never shown whole");
     }
@@ -173,7 +173,7 @@ mod tests {
             (0..60).map(|i| Operation::new(i, 2 * i, KvInput::get("k"), 2 * i + 1, "".into())).collect();
         let h = History::new(ops).unwrap();
         let got = picture(&KvStore, &h, &(0..60).collect::<Vec<_>>());
-        assert!(got.ends_with("  ... and 36 more\n"), "{got}");
+        assert!(got.ends_with("  ... and 52 more\n"), "{got}");
         assert!(got.lines().count() == MAX_ROWS + 1);
     }
 }

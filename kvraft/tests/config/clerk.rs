@@ -90,12 +90,12 @@ impl TestClerk {
         End::Clerk(self.desk.number)
     }
 
-    /// Fails unless `key` holds the first `count` texts that `client` has appended, each once and in order.
+    /// Fails unless `key` holds the first `count` texts that the clerk of worker `client` has appended, each once and in order.
     #[track_caller]
     pub(crate) fn check_appends(&mut self, key: &str, client: usize, count: usize) {
         let value = self.get(key);
         if let Some((rule, objection)) = appends::objection(&value, client, count) {
-            let text = format!("key {key:?} does not hold what client {client} has appended: {objection}");
+            let text = format!("key {key:?} does not hold what a clerk has appended: {objection}");
             self.cfg.fail_under(rule, text);
         }
     }

@@ -4,7 +4,6 @@
 //! many configurations, and as long as that takes: with a limit in time its verdict would depend on the machine.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use labtest::rules::LINEARIZABLE;
@@ -17,9 +16,6 @@ use super::evidence;
 
 /// Some hundred bytes each. The exact method for histories of puts, appends and gets needs none.
 pub(super) const CONFIGURATIONS: u64 = 1_000_000;
-
-/// How many events are told beside a violation.
-const EVENTS_SHOWN: usize = 12;
 
 /// The history under way. Everything that locks it does so as an observer, and is therefore never stopped meanwhile.
 pub(super) struct Record {
@@ -67,7 +63,7 @@ impl Record {
     /// Ends the recording. The error says that the history is impossible, or that nobody knows.
     pub(super) fn judge(&self) -> Result<(), Finding> {
         let Some(recorder) = observe(|| self.recorder.lock().take()) else { return Ok(()) };
-        let history = recorder.finish();
+        let history = recorder.finish().of("clerk");
         let options = Options { configurations: CONFIGURATIONS, ..Options::default() };
         let verdict = check(&KvStore, &history, &options);
         let Some(text) = objection(&history, &verdict) else {
@@ -76,27 +72,25 @@ impl Record {
             }
             return Ok(());
         };
-        let text = format!("{text}{}", self.write_page(&history, &verdict));
+        let file = self.write_page(&history, &verdict);
         Err(match &verdict {
             Verdict::Violation(violation) => {
                 let core = numbers(&history, &violation.core, &observe(|| self.numbers.lock().clone()));
-                Finding { text, rule: Some(&LINEARIZABLE), core }
+                Finding { text, rule: Some(&LINEARIZABLE), core, file }
             }
-            _ => text.into(),
+            _ => Finding { text, file, ..Finding::default() },
         })
     }
 
     /// Writes the page that shows the whole history, if pages are to be written, and says where.
-    fn write_page(&self, history: &History<KvInput, Text>, verdict: &Verdict) -> String {
+    fn write_page(&self, history: &History<KvInput, Text>, verdict: &Verdict) -> Option<String> {
         let title = format!("{} with seed {}", self.name, self.run.seed());
         let count = history.len();
-        match self.run.write_report(".history.html", || page(&KvStore, history, verdict, &title)) {
-            None => String::new(),
-            Some(Ok(path)) => {
-                format!("\nall {count} operations, on a page for a browser: {}\n", path.display())
-            }
-            Some(Err(error)) => format!("\nthe page with all {count} operations was not written: {error}\n"),
-        }
+        let written = self.run.write_report(".history.html", || page(&KvStore, history, verdict, &title))?;
+        Some(match written {
+            Ok(path) => format!("all {count} operations, on another: {}", path.display()),
+            Err(error) => format!("the page with all {count} operations was not written: {error}"),
+        })
     }
 }
 
@@ -122,44 +116,13 @@ fn objection(history: &History<KvInput, Text>, verdict: &Verdict) -> Option<Stri
         Verdict::Unknown(why) => Some(format!(
             "whether what the clerks were told is possible is unknown, and therefore this is no pass: {why}\n"
         )),
-        Verdict::Violation(violation) => Some(format!(
-            "what the clerks were told is impossible for one store that executes one operation after the other:\n\
-             {}\n{}",
-            report(&KvStore, history, verdict).trim_end(),
-            meanwhile(history, &violation.core)
-        )),
+        Verdict::Violation(_) => Some(report(&KvStore, history, verdict)),
     }
-}
-
-/// What happened to servers and links, from a little before the first of these operations to the last.
-fn meanwhile(history: &History<KvInput, Text>, core: &[usize]) -> String {
-    let operations = || core.iter().map(|&id| &history.operations()[id]);
-    let begin = operations().map(|op| op.call).min().unwrap_or(0);
-    let end = operations().map(|op| op.returned.as_ref().map_or(u64::MAX, |returned| returned.at)).max();
-    let marks = history.marks();
-    // The state of things at the beginning is what the events just before it made of them.
-    let first = marks.partition_point(|mark| mark.at < begin).saturating_sub(EVENTS_SHOWN / 2);
-    let last = marks.partition_point(|mark| mark.at <= end.unwrap_or(u64::MAX));
-    let events = &marks[first.min(last)..last];
-    let hidden = events.len().saturating_sub(EVENTS_SHOWN);
-    let mut out = String::new();
-    for (i, mark) in events.iter().enumerate() {
-        if i == 0 {
-            out.push_str("\nwhat happened to the servers from shortly before the first of them on:\n");
-        }
-        if hidden > 0 && i == EVENTS_SHOWN / 2 {
-            let _ = writeln!(out, "  ({hidden} more)");
-        }
-        if i < EVENTS_SHOWN / 2 || i >= EVENTS_SHOWN / 2 + hidden {
-            let _ = writeln!(out, "  {}", mark.text);
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
-    use linearizability::{Mark, Operation, Unknown};
+    use linearizability::{Operation, Unknown};
 
     use super::*;
 
@@ -172,30 +135,6 @@ mod tests {
             objection.contains("unknown") && objection.contains("no pass: undecided after 7"),
             "{objection}"
         );
-    }
-
-    #[test]
-    fn a_violation_is_told_with_the_events_around_it() {
-        let marks = (0..40).map(|i| Mark { at: 10 * i + 5, text: format!("event {i}") }).collect();
-        let operations = vec![
-            Operation::new(1, 100, KvInput::put("k", "a"), 101, "".into()),
-            Operation::new(2, 300, KvInput::get("k"), 301, "".into()),
-        ];
-        let history = History::with_marks(operations, marks).unwrap();
-        let verdict = check(&KvStore, &history, &Options::default());
-        let told = objection(&history, &verdict).unwrap();
-        for part in [
-            "impossible",
-            "vanished",
-            "put \"k\" \"a\"",
-            "|---",
-            "  event 4\n",
-            "  event 9\n",
-            "  (14 more)\n",
-        ] {
-            assert!(told.contains(part), "{part:?} is missing in: {told}");
-        }
-        assert!(told.ends_with("  event 29\n") && !told.contains("event 10\n"), "{told}");
     }
 
     #[test]

@@ -1,23 +1,24 @@
 //! What a test says at its end: a few words if it passed, a report if it failed.
 //!
-//! A report tells, on one screen: what was expected and what was seen; how every server stood at that moment; what led
-//! there; which calls have not returned and which threads wait; what the rule that was broken has its reader look at. Its
-//! first part is made within the run, where servers can be asked; the rest when the run is over.
+//! A report ([`Told`]) says, on one screen: what was expected and what was seen; how every server stood at that moment; what
+//! led there; which calls have not returned and which threads wait; what the rule that was broken has its reader look at.
+//! Its first parts are made within the run, where servers can be asked; the rest when the run is over.
 
 mod backtrace;
+mod elections;
 mod pages;
 pub(crate) mod servers;
 mod story;
 pub(crate) mod style;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use labsim::ThreadDump;
 
 use crate::about::About;
 use crate::events::Events;
-use crate::failure::Failure;
+use crate::failure::{Failure, Finding};
 use crate::rules;
 use crate::run::{Phase, Progress, Run};
 use crate::text::{count, seconds};
@@ -36,32 +37,82 @@ pub(crate) fn summary(run: &Run) -> String {
     run.progress(|progress| progress.summary.join(", "))
 }
 
+/// A report in its parts, in this order. Each ends with a line feed, if it is not empty.
+#[derive(Clone, Default)]
+pub(crate) struct Told {
+    /// What failed, and in which phase.
+    head: String,
+    /// What was found wrong when the run was over.
+    found: String,
+    /// How the servers, and what else there is, stood.
+    about: String,
+    /// What led there.
+    story: String,
+    phases: String,
+    /// Calls that have not returned, and the backtrace.
+    rest: String,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told { head, found, about, story, phases, rest } = self;
+        [head, found, about, story, phases, rest].into_iter().try_for_each(|part| f.write_str(part))
+    }
+}
+
+impl Told {
+    /// That a run, which had not failed before, was found wrong when it was over.
+    pub(crate) fn when_over(run: &Run) -> Told {
+        Told { head: format!("{} failed when it was over:\n", run.shared.name), ..Told::default() }
+    }
+
+    /// Adds what was found; `failure` is the run's, which knows of it already.
+    pub(crate) fn add(&mut self, finding: &Finding, failure: &Failure, run: &Run, style: Style) {
+        let is_told = |rule: &str| self.head.contains(rule) || self.found.contains(rule);
+        let rule = finding.rule.filter(|rule| !is_told(&style.wrap_prose(&rule.to_string())));
+        let text = Finding { text: finding.text.clone(), rule, ..Finding::default() };
+        self.found += &format!("\n{}", style.wrap_prose(&text.to_string()));
+        if finding.core.is_empty() {
+            return;
+        }
+        // Now it is known which operations it is about. Of a story that may have begun long before, the phase of its end is
+        // told.
+        self.story.clear();
+        told(&mut self.story, failure, &run.shared.events.lock(), style);
+        self.phases.clear();
+    }
+}
+
 /// The report of a failed run, within it: the failure, how the servers stand, and what led there.
-pub(crate) fn failure(run: &Run, style: Style) -> String {
-    let subjects = run.shared.progress.lock().subjects.clone();
+pub(crate) fn failure(run: &Run, style: Style) -> Box<Told> {
+    let (subjects, rule) = {
+        let progress = run.shared.progress.lock();
+        (progress.subjects.clone(), progress.failure.as_ref().and_then(|failure| failure.rule))
+    };
     // Asked without the lock: a subject may look at the run.
-    let about: Vec<String> = subjects.iter().map(|subject| subject.report()).collect();
+    let about: Vec<String> = subjects.iter().map(|subject| subject.report(rule)).collect();
     // As an observer: a backtrace makes the report longer, and must not make the run another.
     labsim::observe(|| {
         let progress = run.shared.progress.lock();
         let events = run.shared.events.lock();
-        let mut out = String::new();
-        head(&mut out, run, &progress, style);
-        about.iter().filter(|about| !about.is_empty()).for_each(|about| out += &format!("\n{about}"));
+        let mut out = Box::<Told>::default();
+        head(&mut out.head, run, &progress, style);
+        let about = about.iter().filter(|about| !about.is_empty());
+        about.for_each(|about| out.about += &format!("\n{about}"));
         if let Some(failure) = &progress.failure {
-            told(&mut out, failure, &events, style);
+            told(&mut out.story, failure, &events, style);
         }
-        phases(&mut out, &progress);
-        calls(&mut out, &progress);
+        phases(&mut out.phases, &progress);
+        calls(&mut out.rest, &progress);
         if let Some(backtrace) = progress.failure.as_ref().and_then(|failure| failure.backtrace.as_ref()) {
-            out += &format!("\nbacktrace:\n{}", backtrace::trimmed(&backtrace.to_string()));
+            out.rest += &format!("\nbacktrace:\n{}", backtrace::trimmed(&backtrace.to_string()));
         }
         out
     })
 }
 
 /// The same of a run that was ended from outside, as far as it can be had without waiting for anything of it.
-pub(crate) fn of_ended(run: &Run, why: &labsim::Report<String>, style: Style) -> Option<String> {
+pub(crate) fn of_ended(run: &Run, why: &labsim::Report<String>, style: Style) -> Option<Told> {
     let labsim::Report { result: Err(ended), panics, elapsed, .. } = why else { return None };
     // Whoever held a lock was stopped for good: then there is nothing to say.
     let progress = run.shared.progress.try_lock()?;
@@ -79,13 +130,14 @@ pub(crate) fn of_ended(run: &Run, why: &labsim::Report<String>, style: Style) ->
     }
     out += ended.trim_end();
     out += "\n(docs/troubleshooting.md, \"A run does not end as it should\", tells what this means)\n";
+    let mut out = Told { head: out, ..Told::default() };
     let picture = events.picture();
     if !picture.servers.is_empty() {
-        out += &format!("\n{}", servers::table(&picture, &[]));
+        out.about = format!("\n{}", servers::table(&picture, &[]));
     }
-    told(&mut out, &failure, &events, style);
-    phases(&mut out, &progress);
-    calls(&mut out, &progress);
+    told(&mut out.story, &failure, &events, style);
+    phases(&mut out.phases, &progress);
+    calls(&mut out.rest, &progress);
     Some(out)
 }
 
@@ -202,12 +254,13 @@ fn told(out: &mut String, failure: &Failure, events: &Events, style: Style) {
     let about = About::of(failure, events);
     let lines = story::events_of(failure, &about, events);
     if !lines.is_empty() {
-        let legend = if failure.evidence.is_empty() { "" } else { " (* shows the failure)" };
+        let proven = !failure.evidence.is_empty() || !about.answers.is_empty();
+        let legend = if proven { " (* shows the failure)" } else { "" };
         *out += &format!("\nwhat led there{legend}:\n");
         lines.iter().for_each(|line| *out += &format!("{}\n", style.wrap(line, 13)));
     }
     // No event shows the failure, no server's thread has failed, no rule of safety was broken: too little happened, perhaps.
-    let is_safety = failure.rule.is_some_and(|rule| !rules::OF_PROGRESS.contains(&rule));
+    let is_safety = failure.rule.is_some_and(rules::is_of_safety);
     if failure.evidence.is_empty() && failure.server.is_none() && !is_safety {
         let lines = story::traffic(failure, events);
         if !lines.is_empty() {
@@ -278,7 +331,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(1));
         run.phase("after");
         run.record(Failure::new("it is wrong".to_string(), at));
-        let report = failure(&run, Style::default());
+        let report = failure(&run, Style::default()).to_string();
         assert!(report.contains("in phase \"before\"") && !report.contains("after\n"), "{report}");
     }
 }

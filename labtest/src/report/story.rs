@@ -5,67 +5,150 @@ use std::time::Duration;
 
 use labrpc::{CallId, Reason, Step};
 
+use super::elections::{Elections, Reign};
 use crate::about::About;
-use crate::events::picture::{Changes, Picture, Role};
+use crate::events::picture::{Changes, Picture, Role, Standing};
 use crate::events::seen_log::Cell;
 use crate::events::{Content, Event, Events, Number, Party, What};
 use crate::failure::Failure;
-use crate::text::{count, seconds};
+use crate::text::{count, seconds, servers};
 
 /// How many events are told.
 const TOLD: usize = 11;
+/// The same of what clients were told: their operations stand in the report already.
+const TOLD_OF_CLIENTS: usize = 9;
 /// Of which so many may be evidence.
 const EVIDENCE: usize = 8;
+/// Or so many answers to clients, of those that contradict each other the last.
+const ANSWERS: usize = 4;
 /// Over how long messages are counted, of a run in which nothing wrong was seen but too little happened.
 const RECENT: Duration = Duration::from_secs(2);
 /// How many pairs of servers are told of then.
 const PAIRS: usize = 8;
 
 /// Something worth telling.
+#[derive(Debug)]
 struct Beat {
     number: Number,
     at: Duration,
     text: String,
     /// Whom it concerns; nobody: everybody.
     servers: Vec<usize>,
-    /// It is about who reaches whom.
-    links: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It shows the failure.
+    Proof,
+    /// Who reaches whom.
+    Links,
+    Crash,
+    Start,
+    /// The server's machine stalls, or goes on.
+    Stall,
+    /// The server asks for votes in this term.
+    Asks(u64),
+    /// It leads this term.
+    Leads(u64),
+    Other,
 }
 
 /// The events that led to the failure, oldest first, each on a line.
 pub(super) fn events_of(failure: &Failure, about: &About, events: &Events) -> Vec<String> {
-    let last = failure.evidence.len().saturating_sub(EVIDENCE);
-    let evidence = &failure.evidence[last..];
-    let mut beats = beats(about, events);
+    let Beats { mut beats, mut reigns, rivals } = beats(about, events);
+    let evidence = &failure.evidence[failure.evidence.len().saturating_sub(EVIDENCE)..];
+    // Those that the failure names, if they led the term that it names.
+    reigns.extend(about.servers.iter().filter_map(|&server| Some((server, about.term?))));
     if evidence.is_empty() {
         beats.extend(failure.server.and_then(|server| last_heard(server, events)));
-        beats.sort_by_key(|beat| beat.number);
     }
     let concerns = |beat: &Beat| {
         let everybody = beat.servers.is_empty() || about.servers.is_empty();
-        everybody || beat.servers.iter().any(|server| about.servers.contains(server))
+        let is_about = |server: &usize| match beat.kind {
+            Kind::Asks(_) | Kind::Leads(_) if rivals.contains(server) => true,
+            // What clients were told may be anybody's doing.
+            Kind::Crash | Kind::Start | Kind::Stall if !about.answers.is_empty() => true,
+            _ => about.servers.contains(server),
+        };
+        everybody || beat.servers.iter().any(is_about)
     };
     beats.retain(|beat| concerns(beat) && !evidence.contains(&beat.number));
-    // Of links that change one after the other at one instant, where it leads.
-    let mut later = beats.iter().skip(1).map(|beat| (beat.links, beat.at)).collect::<Vec<_>>().into_iter();
-    beats.retain(|beat| {
-        let next = later.next();
-        !(beat.links && next == Some((true, beat.at)))
-    });
-    beats.drain(..beats.len().saturating_sub(TOLD - evidence.len()));
+    // A history is judged when the run is over: what came after its last answer did not lead to it.
+    if let Some(last) = about.answers.last() {
+        beats.retain(|beat| beat.number <= last.returned);
+    }
     for &number in evidence {
         let (at, text) = match events.get(number) {
             Some(event) => (event.at, event.what.to_string()),
             None => (Duration::ZERO, format!("(event {number}, of which no more is kept)")),
         };
-        beats.push(Beat { number, at, text, servers: Vec::new(), links: false });
+        beats.push(Beat { number, at, text, servers: Vec::new(), kind: Kind::Proof });
     }
     beats.sort_by_key(|beat| beat.number);
+    let mut beats = shorter(beats);
+    let is_certain = |beat: &Beat| match beat.kind {
+        Kind::Proof => true,
+        Kind::Leads(term) => beat.servers.iter().any(|&server| reigns.contains(&(server, term))),
+        _ => false,
+    };
+    let most = if about.answers.is_empty() { TOLD } else { TOLD_OF_CLIENTS };
+    let mut spare = most.saturating_sub(beats.iter().filter(|beat| is_certain(beat)).count());
+    let mut dropped = beats.len();
+    // The newest of the others.
+    while let Some(at) = dropped.checked_sub(1) {
+        dropped = at;
+        if is_certain(&beats[at]) {
+            continue;
+        }
+        match spare.checked_sub(1) {
+            Some(left) => spare = left,
+            None => drop(beats.remove(at)),
+        }
+    }
     let line = |beat: &Beat| {
-        let mark = if evidence.contains(&beat.number) { "* " } else { "  " };
+        let mark = if beat.kind == Kind::Proof { "* " } else { "  " };
         format!("{mark}{:>9}  {}", seconds(beat.at), beat.text)
     };
     beats.iter().map(line).collect()
+}
+
+/// The same in fewer words: of links that change at one instant, where it leads; several crashes, or starts, at one
+/// instant as one; of an election that was won, how it ended.
+fn shorter(beats: Vec<Beat>) -> Vec<Beat> {
+    let won: Vec<Reign> = beats
+        .iter()
+        .filter_map(|beat| match beat.kind {
+            Kind::Leads(term) => Some((*beat.servers.first()?, term)),
+            _ => None,
+        })
+        .collect();
+    let last_links: BTreeMap<Duration, Number> =
+        beats.iter().filter(|beat| beat.kind == Kind::Links).map(|beat| (beat.at, beat.number)).collect();
+    let mut out: Vec<Beat> = Vec::new();
+    for beat in beats {
+        let is_told_later = match beat.kind {
+            Kind::Links => last_links.get(&beat.at) != Some(&beat.number),
+            Kind::Asks(term) => beat.servers.first().is_some_and(|&server| won.contains(&(server, term))),
+            _ => false,
+        };
+        if is_told_later {
+            continue;
+        }
+        let what = match beat.kind {
+            Kind::Crash => "crash",
+            Kind::Start => "start again",
+            _ => "",
+        };
+        match out.last_mut() {
+            Some(last) if !what.is_empty() && (last.kind, last.at) == (beat.kind, beat.at) => {
+                last.servers.extend(beat.servers);
+                last.text = format!("{} {what}", servers(&last.servers));
+            }
+            _ => out.push(beat),
+        }
+    }
+    out
 }
 
 /// The message that reached a server last: what its thread failed at, perhaps.
@@ -77,22 +160,33 @@ fn last_heard(server: usize, events: &Events) -> Option<Beat> {
         _ => false,
     })?;
     let (number, at, text) = (event.number, event.at, event.what.to_string());
-    Some(Beat { number, at, text, servers: vec![server], links: false })
+    Some(Beat { number, at, text, servers: vec![server], kind: Kind::Other })
 }
 
 /// All that may be worth telling of the events that are kept.
-fn beats(about: &About, events: &Events) -> Vec<Beat> {
+struct Beats {
+    beats: Vec<Beat>,
+    /// How those came to lead who then answered a client, or lead at the end, is told for certain.
+    reigns: Vec<Reign>,
+    /// Those who take themselves for leaders at the end, if they are several.
+    rivals: Vec<usize>,
+}
+
+fn beats(about: &About, events: &Events) -> Beats {
     let mut picture = events.before().clone();
     let mut changes = Changes::default();
     let mut beats = Vec::new();
+    let mut reigns = Vec::new();
+    let mut elections = Elections::default();
+    let answers = &about.answers[about.answers.len().saturating_sub(ANSWERS)..];
     let mut begun = picture.servers.iter().any(|peer| peer.is.term > 0);
     let mut crashed = false;
     for event in events.kept() {
         let before = Before::of(&picture, about.index);
         picture.see(event, &mut changes);
-        let mut tell = |text: String, servers: Vec<usize>| {
-            let links = matches!(event.what, What::Links { .. });
-            beats.push(Beat { number: event.number, at: event.at, text, servers, links });
+        elections.see(event);
+        let mut tell = |kind: Kind, text: String, servers: Vec<usize>| {
+            beats.push(Beat { number: event.number, at: event.at, text, servers, kind });
         };
         match &event.what {
             What::Message(passage) => {
@@ -102,34 +196,60 @@ fn beats(about: &About, events: &Events) -> Vec<Beat> {
                     (passage.step, passage.to, &*passage.content)
                 {
                     if about.index == Some(install.last_included_index) {
-                        tell(event.what.to_string(), vec![to.server]);
+                        tell(Kind::Other, event.what.to_string(), vec![to.server]);
                     }
                 }
             }
             What::Start { life, .. } if life.incarnation > 0 => {
-                tell(event.what.to_string(), vec![life.server])
+                tell(Kind::Start, event.what.to_string(), vec![life.server])
             }
-            What::Crash { life, .. } | What::Freeze { life } | What::Thaw { life } => {
-                tell(event.what.to_string(), vec![life.server]);
+            What::Crash { life, .. } => tell(Kind::Crash, event.what.to_string(), vec![life.server]),
+            What::Freeze { life } | What::Thaw { life } => {
+                tell(Kind::Stall, event.what.to_string(), vec![life.server]);
             }
             // That nobody reaches it goes without saying.
-            What::Links { .. } if begun && !crashed => tell(event.what.to_string(), Vec::new()),
-            What::Apply { life, index, .. } | What::ApplySnapshot { life, index, .. }
+            What::Links { .. } if begun && !crashed => tell(Kind::Links, event.what.to_string(), Vec::new()),
+            What::Apply { life, index, .. }
+            | What::ApplySnapshot { life, index, .. }
+            | What::Accept { life, index, .. }
                 if about.index == Some(*index) =>
             {
-                tell(event.what.to_string(), vec![life.server]);
+                tell(Kind::Other, event.what.to_string(), vec![life.server]);
             }
-            What::Accept { life, index, .. } if about.index == Some(*index) => {
-                tell(event.what.to_string(), vec![life.server]);
+            What::Return { .. } => {
+                let answer = answers.iter().find(|answer| answer.returned == event.number);
+                if let Some((asked, server)) = answer.and_then(|it| Some((events.get(it.asked)?, it.server)))
+                {
+                    let is = picture.servers[server].is;
+                    if is.role == Role::Leader {
+                        reigns.push((server, is.term));
+                    }
+                    tell(Kind::Proof, answered(server, is, asked), vec![server]);
+                }
             }
             _ => {}
         }
         crashed = matches!(event.what, What::Crash { .. });
         for &server in &changes.servers {
-            before.tell_changes(server, &picture, about.index, &mut tell);
+            before.tell_changes(server, &picture, about.index, &elections, &mut tell);
         }
     }
-    beats
+    let leading = picture.servers.iter().enumerate().filter(|(_, peer)| peer.is.role == Role::Leader);
+    let leading: Vec<Reign> = leading.map(|(server, peer)| (server, peer.is.term)).collect();
+    let rivals = leading.iter().map(|(server, _)| *server).filter(|_| leading.len() > 1).collect();
+    reigns.extend(leading);
+    Beats { beats, reigns, rivals }
+}
+
+/// That a server, in this state, has answered what a client asked.
+fn answered(server: usize, is: Standing, asked: &Event) -> String {
+    let who = match is.role {
+        Role::Leader => format!("server {server}, leader of term {},", is.term),
+        role => format!("server {server}, {} in term {},", role.name(), is.term),
+    };
+    let What::Call { client, op, key, value, .. } = &asked.what else { return who };
+    let value = value.as_ref().map_or(String::new(), |value| format!(" {value:?}"));
+    format!("{who} answers {client}'s {op} {key:?}{value} of {}", seconds(asked.at))
 }
 
 /// How things stood before an event.
@@ -153,21 +273,28 @@ impl Before {
         server: usize,
         picture: &Picture,
         index: Option<u64>,
-        tell: &mut impl FnMut(String, Vec<usize>),
+        elections: &Elections,
+        tell: &mut impl FnMut(Kind, String, Vec<usize>),
     ) {
         let is = picture.servers[server].is;
         let (role, term) = self.standing.get(server).copied().unwrap_or_default();
         match (role, is.role) {
             _ if (role, term) == (is.role, is.term) => {}
-            (_, Role::Leader) => tell(format!("server {server} leads term {}", is.term), vec![server]),
-            (_, Role::Candidate) => {
-                tell(format!("server {server} asks for votes in term {}", is.term), vec![server]);
-            }
-            (Role::Leader, Role::Follower) => {
+            (_, Role::Leader) => {
+                let by = elections.of((server, is.term));
                 tell(
-                    format!("server {server}, the leader of term {term}, hears of term {}", is.term),
+                    Kind::Leads(is.term),
+                    format!("server {server} leads term {}{by}", is.term),
                     vec![server],
                 );
+            }
+            (_, Role::Candidate) => {
+                let text = format!("server {server} asks for votes in term {}", is.term);
+                tell(Kind::Asks(is.term), text, vec![server]);
+            }
+            (Role::Leader, Role::Follower) => {
+                let text = format!("server {server}, the leader of term {term}, hears of term {}", is.term);
+                tell(Kind::Other, text, vec![server]);
             }
             _ => {}
         }
@@ -179,10 +306,11 @@ impl Before {
         match now {
             Some(Cell { term, command: Some(command) }) => {
                 let text = format!("server {server} has {command} of term {term} at index {index}");
-                tell(text, vec![server]);
+                tell(Kind::Other, text, vec![server]);
             }
             None if before.is_some() && picture.servers[server].log.last() < index => {
-                tell(format!("server {server} cuts its log before index {index}"), vec![server]);
+                let text = format!("server {server} cuts its log before index {index}");
+                tell(Kind::Other, text, vec![server]);
             }
             _ => {}
         }

@@ -216,7 +216,7 @@ fn name(part: &KvPart<'_>, op: u32) -> String {
         KvInput::Put { value, .. } => format!("put {}", value.abridged(SHOWN)),
         KvInput::Append { value, .. } => format!("append {}", value.abridged(SHOWN)),
     };
-    format!("client {}'s {what} (#{id})", op.client)
+    format!("{} {}'s {what} (#{id})", part.who(), op.client)
 }
 
 /// How many bytes two values share, up to the end of a text that was written.

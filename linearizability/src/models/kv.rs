@@ -14,7 +14,7 @@ use crate::recorder::{Call, ClientLog, Recorder};
 use crate::text::{Pooled, Text, TextPool, common_prefix};
 
 /// Values longer than this are abridged in descriptions.
-const SHOWN: usize = 40;
+const SHOWN: usize = 24;
 
 /// A key/value store: every key at first holds the empty string. `get` answers the value, `put` replaces it,
 /// `append` adds to its end; the latter two answer the empty string.
