@@ -3,6 +3,20 @@ import type { Filter } from "./filter.ts";
 import { FATES, everything } from "./filter.ts";
 import { KINDS } from "./words.ts";
 
+/** The levels of log lines, as they are written in lower case. */
+export const LEVELS = ["error", "warn", "info", "debug", "trace"];
+
+/** Which log lines are listed. */
+export interface LinesWanted {
+  /** The least of their levels, by its place in `LEVELS`. */
+  level: number;
+  /** Whose; everybody's if not given. */
+  server: number | undefined;
+  /** What they contain. */
+  text: string;
+}
+export const allLines = (): LinesWanted => ({ level: LEVELS.length - 1, server: undefined, text: "" });
+
 export interface Position {
   /** The number of the event at the cursor. */
   n?: number;
@@ -14,6 +28,7 @@ export interface Position {
   /** The id of the message that is selected. */
   m?: number;
   filter?: Filter;
+  lines?: LinesWanted;
 }
 
 export function write(position: Position): string {
@@ -29,6 +44,12 @@ export function write(position: Position): string {
     if (filter.fates.size < FATES.length) out.set("fates", [...filter.fates].join(" "));
     if (filter.among.size > 0) out.set("among", [...filter.among].join(" "));
     if (!filter.replies) out.set("replies", "no");
+  }
+  const { lines } = position;
+  if (lines) {
+    if (lines.level < LEVELS.length - 1) out.set("level", LEVELS[lines.level]!);
+    if (lines.server !== undefined) out.set("of", String(lines.server));
+    if (lines.text !== "") out.set("find", lines.text);
   }
   return "#" + out.toString();
 }
@@ -47,5 +68,12 @@ export function read(hash: string): Position {
   if (among) filter.among = new Set(among.filter(who => /^(\d{1,3}|clients)$/.test(who)).map(who => who === "clients" ? who : Number(who)));
   if (given.get("replies") === "no") filter.replies = false;
   if (kinds || fates || among || given.has("replies")) position.filter = filter;
+  const level = LEVELS.indexOf(given.get("level") ?? ""), of = given.get("of"), find = given.get("find");
+  if (level >= 0 || of !== null || find !== null) {
+    position.lines = allLines();
+    if (level >= 0) position.lines.level = level;
+    if (of !== null && /^\d{1,3}$/.test(of)) position.lines.server = Number(of);
+    if (find !== null) position.lines.text = find;
+  }
   return position;
 }

@@ -23,6 +23,8 @@ export class App {
   axis: Axis;
   view: View;
   filter: Filter = everything();
+  /** The log lines that are listed. */
+  lines: address.LinesWanted = address.allLines();
   /** The clients that have lanes. */
   clients: readonly string[];
   selected: Message | undefined;
@@ -112,6 +114,7 @@ export class App {
 
   setFilter(change: (filter: Filter) => void): void { change(this.filter); this.refilter(); this.changed(); }
   showClients(all: boolean): void { this.clients = all ? this.run.clients : this.fewClients().length < this.run.clients.length ? this.fewClients() : []; this.changed(); }
+  setLines(change: Partial<address.LinesWanted>): void { this.lines = { ...this.lines, ...change }; this.changed(); }
   get allClients(): boolean { return this.clients.length === this.run.clients.length; }
   /** All, if they are few; else those whose operations show the failure. */
   private fewClients(): readonly string[] {
@@ -153,15 +156,16 @@ export class App {
   }
 
   address(): string {
-    const { run, step, view, selected, filter, axis } = this;
+    const { run, step, view, selected, filter, lines, axis } = this;
     const n = run.numbers[step];
-    return address.write({ ...(n !== undefined && { n }), from: axis.t(view.from), to: axis.t(view.to), even: !axis.shortened, ...(selected && { m: selected.line.id }), filter });
+    return address.write({ ...(n !== undefined && { n }), from: axis.t(view.from), to: axis.t(view.to), even: !axis.shortened, ...(selected && { m: selected.line.id }), filter, lines });
   }
   goTo(hash: string): void {
-    const { n, from, to, m, filter, even } = address.read(hash);
+    const { n, from, to, m, filter, lines, even } = address.read(hash);
     if (even === this.axis.shortened) this.axis = new Axis(this.run.times, !even, this.unit);
     // A link of the page's own that names no filter, or no message, means none.
     if (filter || n !== undefined) { this.filter = filter ?? everything(); this.refilter(); }
+    if (lines || n !== undefined) this.lines = lines ?? address.allLines();
     if (n !== undefined) this.step = Math.max(0, above(this.run.numbers, n) - 1);
     if (from !== undefined && to !== undefined && from < to) this.view = fit({ from: this.axis.u(from), to: this.axis.u(to) }, this.axis.length);
     else if (n !== undefined) this.view = reveal(this.view, this.u, this.axis.length);

@@ -143,6 +143,8 @@ export function parse(file: string): Log {
     else if (!laterKind(line)) unreadable++;
   }
   if (unreadable > 0) notes.push(`${unreadable} lines of the log could not be read and are not shown.`);
+  // As JavaScript reads them, larger ones are near to what they were.
+  if (LARGE.test(file)) notes.push("The log has numbers above 9,007,199,254,740,991. They are shown rounded; the log itself has all their digits.");
   if (lines.at(-1)?.kind !== "end") notes.push("The log has no last line: it is not whole.");
   const string = (name: string) => typeof head[name] === "string" ? head[name] : "";
   const count = (name: string) => typeof head[name] === "number" ? head[name] : 0;
@@ -156,6 +158,9 @@ export function parse(file: string): Log {
     lines, notes,
   };
 }
+
+/** A number of which digits may be lost: terms may be as large as a server likes. */
+const LARGE = /"(term|index|last_log_index|last_log_term|prev_log_index|prev_log_term|leader_commit|commit|applied|first|last|last_included_index|last_included_term|next|match)":(9\d{15}|\d{17,})[,}]/;
 
 function parsed(json: string): unknown {
   try {

@@ -54,7 +54,7 @@ class Page {
     addEventListener("beforeprint", () => print(true));
     addEventListener("afterprint", () => print(false));
     addEventListener("hashchange", () => { if (location.hash !== this.app.address()) { app.goTo(location.hash); this.list.refill(); } });
-    if (location.hash.length > 1) app.goTo(location.hash);
+    if (location.hash.length > 1) { app.goTo(location.hash); this.list.refill(); }
     this.paint();
     hooks(app, () => ({ drawn: this.drawn, cells: this.cellsView, rows: this.list }));
   }

@@ -136,4 +136,8 @@ test("a link carries the position, and nothing else is taken from it", () => {
   assert.deepEqual(address.read(address.write(position)), position);
   assert.deepEqual(address.read("#n=1e9&from=x&m=-&kinds=evil&among=__proto__ 3"), { even: false, filter: { ...everything(), kinds: new Set(), among: new Set([3]) } });
   assert.deepEqual(address.read(""), { even: false });
+  const lines = { level: 1, server: 2, text: "a=b & </script> \u00e4" };
+  assert.deepEqual(address.read(address.write({ even: false, lines })), { even: false, lines });
+  assert.deepEqual(address.read("#level=evil&of=x&find="), { even: false, lines: address.allLines() });
+  assert.equal(address.write({ even: false, lines: address.allLines() }), "#");
 });

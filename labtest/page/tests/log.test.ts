@@ -16,6 +16,12 @@ test("a seed keeps all its digits", () => {
   assert.equal(parse(text).head.seed, "18446744073709551615");
 });
 
+test("numbers with more digits than a script keeps are announced", () => {
+  const with_term = (term: string) => parse(replication().text.replace('"term":1', `"term":${term}`)).notes.join();
+  assert.match(with_term("18446744073709551615"), /shown rounded/);
+  assert.equal(with_term("8999999999999999"), "");
+});
+
 test("what is no log is refused", () => {
   for (const text of ["", "{}", "<html>", '{"schema":"something else","version":1}']) assert.throws(() => parse(text), /no event log/);
 });

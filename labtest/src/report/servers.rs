@@ -42,6 +42,8 @@ pub(crate) fn table(picture: &Picture, answers: &[Answer]) -> String {
             role => role.name().to_string(),
         };
         match answer {
+            // Its state says so.
+            Answer::Silent if peer.frozen => {}
             Answer::Silent => remarks.push(format!("state() of server {server} does not answer")),
             Answer::Panics => remarks.push(format!("state() of server {server} panics")),
             _ => {}
@@ -122,6 +124,7 @@ mod tests {
                 peer(1, Role::Follower, &[1, 1]),
                 peer(2, Role::Dead, &[]),
                 peer(3, Role::Follower, &[]),
+                peer(4, Role::Leader, &[]),
             ],
             groups: vec![vec![0, 1]],
             applies: true,
@@ -129,14 +132,17 @@ mod tests {
         picture.servers[0].is =
             Standing { term: 3, voted_for: Some(0), commit: 3, applied: 2, ..picture.servers[0].is };
         picture.servers[3].log.replace(40, 2);
+        // Nobody expects an answer of it.
+        picture.servers[4].frozen = true;
         let says = Answer::Says(State { term: 3, is_leader: true });
-        let table = table(&picture, &[says, Answer::Silent, Answer::NotAsked, Answer::NotAsked]);
+        let table = table(&picture, &[says, Answer::Silent, Answer::NotAsked, Answer::NotAsked, Answer::Silent]);
         let expected = "\
 server  state              term  vote  commit  applied  log: index(term)
 0       leader                3     0       3        2  1-2(1) 3(3)
 1       follower              0     -       0        0  1-2(1)
 2       crashed               0     -       0        0
 3       follower, cut off     0     -       0        0  ..40(2)
+4       leader, frozen        0     -       0        0
 state() of server 1 does not answer
 ";
         assert_eq!(table, expected);

@@ -166,7 +166,8 @@ class Picture extends Pen {
       const lane = "server" in line && line.server !== undefined ? this.lanes.of.get(line.server) : undefined;
       if (lane) out.push([scale.x(app.run.times[step]!), lane.top + lane.height / 2]);
       const client = line.kind === "op" ? this.lanes.of.get(line.client) : undefined;
-      if (client) out.push([scale.x(app.run.times[step]!), client.top + client.height / 2]);
+      // Before the operation: in it stands what it does.
+      if (client) out.push([scale.x(app.run.times[step]!) - 8, client.top + client.height / 2]);
     }
     return out;
   }

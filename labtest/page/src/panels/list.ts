@@ -1,15 +1,15 @@
 // The student's log lines, notes and the test's phases, and on request every event: a list that follows the cursor.
+import { LEVELS, type LinesWanted } from "../address.ts";
 import type { App } from "../app.ts";
 import { above } from "../changes.ts";
 import { h } from "../dom.ts";
 import type { Run } from "../model.ts";
 import { seconds, stepSentence } from "../words.ts";
 
-const LEVELS = ["error", "warn", "info", "debug", "trace"];
 const HIGH = 19;
 
 export interface Row { step: number; t: number; server: number | undefined; look: string; text: string }
-export interface Wanted { level: number; server: number | undefined; text: string; events: boolean }
+export type Wanted = LinesWanted & { events: boolean };
 
 /** All rows that are wanted, in the order of time. `steps`: the events that the filters show. */
 export function rowsOf(run: Run, wanted: Wanted, steps: readonly number[]): Row[] {
@@ -46,7 +46,9 @@ export class List {
   private readonly made = new Map<number, HTMLElement>();
   /** Holds the list's height. */
   private readonly spacer = h("div");
-  private readonly wanted: Wanted = { level: 4, server: undefined, text: "", events: false };
+  private events: boolean;
+  private readonly level: HTMLSelectElement;
+  private readonly server: HTMLSelectElement;
   private readonly scroller: HTMLElement;
   private readonly count: HTMLElement;
   readonly search: HTMLInputElement;
@@ -54,27 +56,31 @@ export class List {
 
   constructor(element: HTMLElement, private readonly app: App) {
     const { run } = app;
-    this.wanted.events = run.lines.length === 0;
+    this.events = run.lines.length === 0;
     const select = (title: string, options: [string, string][], change: (value: string) => void) => {
       const made = h("select", { "aria-label": title, title, change: () => { change(made.value); this.refill(); } });
       for (const [value, text] of options) made.add(new Option(text, value));
       return made;
     };
-    const level = select("least level of log lines", LEVELS.map((name, i) => [String(i), i === 0 ? "errors only" : i === 4 ? "all levels" : `${name} and above`]), v => { this.wanted.level = Number(v); });
-    level.value = "4";
-    const server = select("whose log lines", [["", "all servers"], ...run.servers.map((s): [string, string] => [String(s.number), `server ${s.number}`])], v => { this.wanted.server = v === "" ? undefined : Number(v); });
-    this.search = h("input", { type: "search", placeholder: "search (/)", "aria-label": "search the lines", input: () => { this.wanted.text = this.search.value; this.refill(); } });
-    const events = h("input", { type: "checkbox", change: () => { this.wanted.events = events.checked; this.refill(); } });
-    events.checked = this.wanted.events;
+    this.level = select("least level of log lines", LEVELS.map((name, i) => [String(i), i === 0 ? "errors only" : i === 4 ? "all levels" : `${name} and above`]), v => app.setLines({ level: Number(v) }));
+    this.server = select("whose log lines", [["", "all servers"], ...run.servers.map((s): [string, string] => [String(s.number), `server ${s.number}`])], v => app.setLines({ server: v === "" ? undefined : Number(v) }));
+    this.search = h("input", { type: "search", placeholder: "search (/)", "aria-label": "search the lines", input: () => { app.setLines({ text: this.search.value }); this.refill(); } });
+    const events = h("input", { type: "checkbox", change: () => { this.events = events.checked; this.refill(); } });
+    events.checked = this.events;
     this.count = h("span", { class: "soft" });
     this.scroller = h("div", { id: "rows", scroll: () => this.fill() });
-    element.append(h("div", { class: "bar" }, level, server, h("label", {}, events, "events"), this.search, this.count), this.scroller);
+    element.append(h("div", { class: "bar" }, this.level, this.server, h("label", {}, events, "events"), this.search, this.count), this.scroller);
     this.refill();
   }
 
   /** What is wanted has changed. */
   refill(): void {
-    this.rows = rowsOf(this.app.run, this.wanted, this.app.visibleSteps);
+    const { run, lines, visibleSteps } = this.app;
+    // A link may have asked for others than the reader did.
+    this.level.value = String(lines.level);
+    this.server.value = lines.server === undefined ? "" : String(lines.server);
+    if (this.search.value !== lines.text) this.search.value = lines.text;
+    this.rows = rowsOf(run, { ...lines, events: this.events }, visibleSteps);
     this.steps = this.rows.map(row => row.step);
     this.count.textContent = this.rows.length === 0 ? "nothing" : `${this.rows.length.toLocaleString("en")} ${this.rows.length === 1 ? "line" : "lines"}`;
     this.made.clear();
