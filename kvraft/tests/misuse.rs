@@ -117,7 +117,9 @@ fn a_stale_read_is_told_with_a_picture_a_page_and_what_led_there() {
         reader.get("k");
     });
     objection.says(&[
-        "not linearizable: on \"k\": stale read\nclerk 1's get (#3) returned \"old\" as if clerk 0's put \"new\" (#2)",
+        "not linearizable: on \"k\": an acknowledged write vanished\n",
+        "clerk 0's put \"new\" (#2)",
+        " answers clerk 1's get \"k\" of ",
         "|---",
         "server 1 crashes",
         "to see it again",

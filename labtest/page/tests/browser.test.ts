@@ -199,12 +199,17 @@ describe("in a browser", { skip }, () => {
   test("a link leads to the same place", async () => {
     const one = await open(votedTwice().text);
     await press(one.page, "e", "E", "E", "+", "4");
-    await one.page.waitForFunction(() => location.hash.includes("among=3"));
+    await one.page.getByLabel("search the lines").fill("no such line");
+    await one.page.getByLabel("whose log lines").selectOption("2");
+    await one.page.waitForFunction(() => location.hash.includes("among=3") && location.hash.includes("of=2"));
     const hash = await one.page.evaluate(() => location.hash), there = await seen(one.page);
     await one.close();
     const two = await open(votedTwice().text, hash), here = await seen(two.page);
     assert.deepEqual([here.cursor, here.shown], [there.cursor, there.shown]);
     assert.ok(Math.abs(here.view.from - there.view.from) < 5 && Math.abs(here.view.to - there.view.to) < 5);
+    assert.equal(await two.page.getByLabel("search the lines").inputValue(), "no such line");
+    assert.equal(await two.page.getByLabel("whose log lines").inputValue(), "2");
+    assert.equal(await two.page.locator("#rows .row").count(), 0);
     // Another link, in a page that is open already: the filter of the first is not in it.
     await two.page.evaluate(n => { location.hash = `#n=${n}`; }, there.cursor.n);
     await two.page.waitForFunction(() => window.timeline.shown === window.timeline.messages);
