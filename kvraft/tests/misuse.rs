@@ -120,7 +120,7 @@ fn a_stale_read_is_told_with_a_picture_a_page_and_what_led_there() {
         "not linearizable: on \"k\": an acknowledged write vanished\n",
         "clerk 0's put \"new\" (#2)",
         " answers clerk 1's get \"k\" of ",
-        "|---",
+        "|--|",
         "server 1 crashes",
         "to see it again",
     ]);
