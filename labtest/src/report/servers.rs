@@ -135,7 +135,8 @@ mod tests {
         // Nobody expects an answer of it.
         picture.servers[4].frozen = true;
         let says = Answer::Says(State { term: 3, is_leader: true });
-        let table = table(&picture, &[says, Answer::Silent, Answer::NotAsked, Answer::NotAsked, Answer::Silent]);
+        let table =
+            table(&picture, &[says, Answer::Silent, Answer::NotAsked, Answer::NotAsked, Answer::Silent]);
         let expected = "\
 server  state              term  vote  commit  applied  log: index(term)
 0       leader                3     0       3        2  1-2(1) 3(3)
