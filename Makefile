@@ -33,7 +33,7 @@ page: ## builds the timeline page from labtest/page/src; nothing else needs Node
 check_page: ## the timeline page is what its sources build, and passes its tests; CHROMIUM=program: in a browser too
 	cd labtest/page && npm ci --silent --prefer-offline && npm run --silent check && node build.mjs --check && npm run --silent test
 
-check_docs: ## the commands of README and guides work in a fresh clone: some minutes
+check_docs: ## the commands of README and guides work in a fresh clone: 15 min of CPU
 	$(CARGO) run -q -p labdocs
 
 book: ## both editions of the guides for a browser, in target/book and target/book/zh; needs mdbook

@@ -1,7 +1,7 @@
 //! `cargo run -p labdocs`: runs the commands of the README and the guides, as they stand there, in a fresh clone.
 //!
-//! What a page shows or promises of a command's output is compared, where it is the same on any machine. It takes some
-//! minutes, since it builds the labs from nothing, and the starter and the grader too. Commands that take much longer, or
+//! What a page shows or promises of a command's output is compared, where it is the same on any machine. It takes a
+//! quarter of an hour of CPU time, since it builds the labs from nothing, and the starter and the grader too. Commands that take much longer, or
 //! that change what they are run in, are left out, and are named with the reason.
 #![forbid(unsafe_code)]
 
