@@ -13,7 +13,7 @@ export function progress(element: HTMLElement, app: App): void {
       const known = progressAt(run, leader, server.number, step), now = serverAt(run, server, step);
       const behind = known ? leader.last - known.match : undefined;
       const how = !now.alive ? "crashed" : now.frozen ? "frozen" : now.group !== leader.group || now.group < 0 ? "cut off from it"
-        : behind === undefined ? "" : behind <= 0 ? "up to date" : `${behind} behind`;
+        : behind === undefined ? "" : behind <= 0 ? "up to date" : `${behind} unconfirmed`;
       const cells = [`server ${server.number}`, known?.next ?? "?", known?.match ?? "?", now.last, now.commit, how];
       return h("tr", {}, ...cells.map(text => h("td", {}, String(text))));
     }));
