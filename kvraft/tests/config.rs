@@ -353,8 +353,8 @@ impl Config {
         self.cluster.thaw(server);
     }
 
-    /// Lets each thread of a server stall now and then for up to `max`, at one in `one_in` of the places where another might
-    /// run; with 0, no more. In virtual time only.
+    /// Lets each thread of a server stall now and then for up to `max`, at one in `one_in` of the schedule's
+    /// preemptions; with 0, no more. In virtual time only.
     pub(crate) fn set_stalls(&self, server: usize, one_in: u32, max: Duration) {
         self.cluster.set_stalls(server, one_in, max);
     }

@@ -198,7 +198,7 @@ fn stalled_leader_3A() {
 }
 
 /// Threads lose the processor between any two steps, while leaders come and go: what a thread has found out under a lock may
-/// be out of date when it takes that lock again, and whoever is to be told of something may be too late to ask for it.
+/// be out of date when it takes that lock again.
 ///
 /// One server's clock at a time is fast, so that it stands for election again and again.
 #[test]

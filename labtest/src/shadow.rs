@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use crate::applied::Applied;
 use crate::cluster::{Cluster, Node, Seat};
-use crate::events::Promise;
+use crate::events::{Promise, Promised};
 use crate::incarnation::{Incarnation, NodeThreads};
 use crate::oracles::{Objection, Off, Rule};
 
@@ -34,6 +34,8 @@ pub struct Shadow<N> {
     pub promise: Promise,
     /// The request to which the promise is the answer, encoded.
     pub request: Vec<u8>,
+    /// The last vote that the server promised before, in the same life, and the request to which that was the answer.
+    pub vote: Option<(Promised, Vec<u8>)>,
     /// The snapshot on the disk.
     pub snapshot: Vec<u8>,
     /// The server.
@@ -60,27 +62,37 @@ impl<N: Node> Cluster<N> {
         labsim::observe(|| {
             // The cluster is gone with the run's end, as it is where nobody is asked.
             let cluster = self.downgrade();
-            let made = Mutex::new((0, BTreeMap::new()));
+            let made = Mutex::new((0, BTreeMap::new(), BTreeMap::new()));
             self.run().on_promise(move |promise, request| {
-                let nth = labsim::observe(|| {
-                    let (count, last) = &mut *made.lock();
+                let asked = labsim::observe(|| {
+                    let (count, last, votes) = &mut *made.lock();
                     if last.insert(promise.life, promise.what) == Some(promise.what) {
                         return None;
                     }
                     *count += 1;
-                    Some(*count)
+                    let vote = votes.get(&promise.life).cloned();
+                    if let Promised::Vote { .. } = promise.what {
+                        votes.insert(promise.life, (promise.what, request.to_vec()));
+                    }
+                    asks(*count).then_some(vote)
                 });
-                if nth.is_some_and(&asks) {
+                if let Some(vote) = asked {
                     let Some(cluster) = cluster() else { return };
-                    labsim::observe(|| cluster.hold_to(promise, request, question));
+                    labsim::observe(|| cluster.hold_to(promise, request, vote, question));
                 }
             });
         });
     }
 
-    fn hold_to(&self, promise: &Promise, request: &[u8], question: Question<N>) {
+    fn hold_to(
+        &self,
+        promise: &Promise,
+        request: &[u8],
+        vote: Option<(Promised, Vec<u8>)>,
+        question: Question<N>,
+    ) {
         let server = promise.life.server;
-        let answer = labsim::what_if(|| match self.shadow(promise, request) {
+        let answer = labsim::what_if(|| match self.shadow(promise, request, vote) {
             // Whoever holds the record of the servers never runs in the copy.
             None => Vec::new(),
             Some(shadow) => question(&shadow).err().unwrap_or_default().into_bytes(),
@@ -107,7 +119,12 @@ impl<N: Node> Cluster<N> {
     }
 
     /// In the copy: the server, on a network without others. `None` if its disk cannot be had.
-    fn shadow(&self, promise: &Promise, request: &[u8]) -> Option<Shadow<N>> {
+    fn shadow(
+        &self,
+        promise: &Promise,
+        request: &[u8],
+        vote: Option<(Promised, Vec<u8>)>,
+    ) -> Option<Shadow<N>> {
         let server = promise.life.server;
         let (servers, disk) = self.try_disk(server)?;
         let disk = disk.fork();
@@ -125,6 +142,6 @@ impl<N: Node> Cluster<N> {
         network.add_server(host);
         let client = network.client("questioner", &Self::name(server), Arc::new(labrpc::Threads));
         network.enable(&client, true);
-        Some(Shadow { promise: *promise, request: request.to_vec(), snapshot, node, client })
+        Some(Shadow { promise: *promise, request: request.to_vec(), vote, snapshot, node, client })
     }
 }

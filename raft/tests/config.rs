@@ -402,8 +402,8 @@ impl Config {
         self.cluster.set_drift(server, ppm);
     }
 
-    /// Lets each thread of a server stall now and then for up to `max`, at one in `one_in` of the places where another might
-    /// run; with 0, no more.
+    /// Lets each thread of a server stall now and then for up to `max`, at one in `one_in` of the schedule's
+    /// preemptions; with 0, no more.
     pub(crate) fn set_stalls(&self, server: usize, one_in: u32, max: Duration) {
         self.disturb();
         self.cluster.set_stalls(server, one_in, max);

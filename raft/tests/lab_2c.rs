@@ -73,6 +73,11 @@ fn promises_on_disk_2C() {
         cfg.all().for_each(|server| cfg.restart(server));
         cfg.all().for_each(|server| cfg.connect(server));
         cfg.one_retry(50, 3);
+
+        cfg.phase("a kilobyte of commands: the term's vote is still there, whatever has been written anew");
+        for _ in 0..10 {
+            cfg.one_retry(cfg.random_text(100), 3);
+        }
     });
 }
 

@@ -166,12 +166,16 @@ fn stalled_threads_2B() {
         cfg.one_retry("first", 5);
         cfg.phase(format!("threads stall, for up to {STALL:?}, while one server or another has no patience"));
         cfg.all().for_each(|server| cfg.set_stalls(server, 8, STALL));
-        for round in 0..10 {
+        let begun = Instant::now();
+        let mut number = 0;
+        for round in 1..=10 {
             let restless = cfg.random_server();
             cfg.set_drift(restless, 2_000_000);
-            for i in 0..20 {
+            // By time, not by number: whoever holds the lock while it stalls takes long to accept a command.
+            while begun.elapsed() < round * Duration::from_millis(500) {
                 for server in cfg.all() {
-                    let _ = cfg.start(server, format!("{round}-{i} to {server}"));
+                    number += 1;
+                    let _ = cfg.start(server, format!("{number} to {server}"));
                 }
                 cfg.sleep(Duration::from_millis(25));
             }
@@ -239,28 +243,26 @@ fn long_conflict_2B() {
 fn large_conflict_2B() {
     const ENTRIES: usize = 4;
     const SIZE: usize = 400 * 1000;
-    test(3, |cfg| {
-        let leader = cfg.check_one_leader();
+    test(5, |cfg| {
         cfg.phase(format!("all agree on {ENTRIES} commands of {SIZE} bytes"));
         for _ in 0..ENTRIES {
-            cfg.one_retry(cfg.random_text(SIZE), 3);
+            cfg.one_retry(cfg.random_text(SIZE), 5);
         }
+        let leader = cfg.check_one_leader();
         cfg.phase("the leader is cut off and takes commands");
         cfg.disconnect(leader);
         for i in 0..10 {
             let _ = cfg.start(leader, format!("lost {i}"));
         }
-        cfg.phase("the others agree, restart, and agree with their next leader");
-        cfg.one_retry("second", 2);
-        for server in [cfg.after(leader, 1), cfg.after(leader, 2)] {
-            cfg.crash(server);
-            cfg.restart(server);
-            cfg.connect(server);
-        }
-        cfg.one_retry("third", 2);
-        cfg.phase("it is back");
+        cfg.phase("the others agree, and once more without their leader");
+        cfg.one_retry("second", 4);
+        let next = cfg.check_one_leader();
+        cfg.disconnect(next);
+        cfg.one_retry("third", 3);
+        cfg.phase("both are back");
         cfg.connect(leader);
-        cfg.one_retry("all", 3);
+        cfg.connect(next);
+        cfg.one_retry("all", 5);
     });
 }
 

@@ -9,6 +9,7 @@ scenarios! {
     commit_bound_2B
     denied_candidate_2B
     earlier_answer_2B
+    earlier_candidacy_2A
     earlier_reign_2B
     figure8_2C
     guessed_match_2B

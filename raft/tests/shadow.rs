@@ -28,19 +28,34 @@ pub(crate) fn question(shadow: &Shadow<Server>) -> Result<(), String> {
     }
     let request = &shadow.request[..];
     match shadow.promise.what {
-        Promised::Vote { candidate, .. } => votes_again(shadow, request, candidate),
-        Promised::Entries { index, entry_term, .. } => holds(shadow, request, index, entry_term),
+        Promised::Vote { candidate, .. } => votes_again(shadow, request, candidate, (0, 0)),
+        Promised::Entries { index, entry_term, .. } => {
+            holds(shadow, request, index, entry_term)?;
+            // The vote that it gave earlier in the same term is still to be there, whatever has been saved since.
+            match &shadow.vote {
+                Some((Promised::Vote { term: voted, candidate }, request)) if *voted == term => {
+                    votes_again(shadow, request, *candidate, (entry_term, index))
+                }
+                _ => Ok(()),
+            }
+        }
         // That it need not install a snapshot of what it already has, only its log tells.
         Promised::Snapshot { .. } => Ok(()),
     }
 }
 
-/// The same request by another candidate of the same term.
-fn votes_again(shadow: &Shadow<Server>, request: &[u8], candidate: usize) -> Result<(), String> {
+/// The same request by another candidate of the same term, with a log that reaches to `last`, term and index, at least.
+fn votes_again(
+    shadow: &Shadow<Server>,
+    request: &[u8],
+    candidate: usize,
+    last: (u64, u64),
+) -> Result<(), String> {
     let Ok(mut args) = labcodec::decode::<RequestVoteArgs>(request) else { return Ok(()) };
     let me = shadow.promise.life.server;
     let Some(rival) = (0..3).find(|server| *server != me && *server != candidate) else { return Ok(()) };
     args.candidate_id = rival;
+    (args.last_log_term, args.last_log_index) = last.max((args.last_log_term, args.last_log_index));
     match raft(&shadow.client).request_vote(&args).wait() {
         Ok(reply) if reply.vote_granted => {
             Err(format!("it gives its vote in term {} to server {rival} too.", args.term))

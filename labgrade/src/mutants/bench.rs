@@ -106,8 +106,8 @@ pub(super) struct Bench<'a> {
     args: &'a Args,
     root: PathBuf,
     out: PathBuf,
-    /// Cargo's build directory. Not the workspace's own: Cargo tells crates of one place in two copies of a workspace
-    /// apart by nothing, and would take what was built of the scratch copy for the workspace's, whatever has changed there.
+    /// Cargo's build directory. Not the workspace's own: Cargo does not tell the crates of two copies of a workspace apart, and
+    /// would take what was built of the scratch copy for the workspace's, whatever has changed there.
     build: PathBuf,
     solution: Tree,
     compiler: String,

@@ -419,13 +419,18 @@ impl Matrix {
         if tests.is_empty() {
             return Ok(());
         }
+        let turns = match self.pursuit.turns {
+            0 => "Nobody was switched off to see who else would have found them (`--turns`).".to_string(),
+            turns => format!(
+                "Whoever objected alone was switched off then, a test or a rule's oracle, and the mutant tried again with \
+                 {turns} seeds at least: *missed without it* are those to which nobody else objected. Rules without an \
+                 oracle are checks of single tests."
+            ),
+        };
         writeln!(
             out,
             "\n## What each test and each rule is worth\n\nWithin the seeds that the first objection took, in a mutant's own \
-             lab. Whoever objected alone was switched off then, a test or a rule's oracle, and the mutant tried again with \
-             {} seeds: *missed without it* are those to which nobody else objected. Rules without an oracle are checks of \
-             single tests.\n",
-            self.pursuit.turns
+             lab. {turns}\n"
         )?;
         let turns = self.mutants.iter().filter_map(|row| Some((row, row.result.trial()?)));
         let missed: Vec<(&Off, &str)> = turns

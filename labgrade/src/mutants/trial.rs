@@ -70,7 +70,6 @@ pub(crate) struct MutantTrial {
     /// Its own lab's first.
     pub(crate) labs: Vec<LabTrial>,
     /// Who else would have objected.
-    #[serde(default)]
     pub(crate) turns: Vec<Turn>,
     /// Runs that were no verdict.
     pub(crate) troubles: Vec<String>,
@@ -120,7 +119,7 @@ pub(crate) struct Turn {
 impl Turn {
     /// Whether nobody else noticed.
     pub(crate) fn is_missed(&self) -> bool {
-        self.kill.is_none()
+        self.kill.is_none() && self.troubles.is_empty()
     }
 }
 

@@ -255,7 +255,7 @@ impl Scheduler {
         self.still = self.still.saturating_sub(1);
         if let Some(Stalls { one_in, max }) = self.node(self.thread(me).node).stalls.filter(|_| !visits) {
             if self.rng.one_in(one_in) {
-                let deadline = Some(self.now + 1 + self.rng.below(max));
+                let deadline = Some(self.now.saturating_add(1 + self.rng.below(max)));
                 // A crash takes effect when it goes on.
                 return self.block(me, Waiting { deadline, stalled: true, ..Waiting::default() }, false);
             }

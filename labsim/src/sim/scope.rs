@@ -155,7 +155,7 @@ pub(crate) fn set_node_clock(node: u32, wall_offset: i64, drift_ppm: i64) {
 /// With `one_in` 0 its threads do not stall any more.
 pub(crate) fn set_node_stalls(node: u32, one_in: u32, max: Duration) {
     if let Some(inside) = Inside::enter() {
-        let max = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let max = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX / 2).max(1);
         let stalls = (one_in > 0).then_some(Stalls { one_in, max });
         inside.scheduler().set_stalls(NodeId(node), stalls);
     }
