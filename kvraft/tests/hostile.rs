@@ -11,7 +11,7 @@ use crate::config::{Config, ELECTION, NO_SNAPSHOTS, Net, kv_test};
 
 /// Also those that wait for what a majority would have to say.
 #[test]
-fn the_threads_of_killed_servers_end() {
+fn killed_threads_end_3A() {
     kv_test(3, Net::Reliable, NO_SNAPSHOTS, |cfg| {
         cfg.clerk().put("k", "v");
         let leader = cfg.leader();

@@ -97,7 +97,7 @@ fn a_killed_server_is_no_leader_and_ignores_snapshots() {
 
 /// Also those that wait for the reply of a server out of reach, which may take 7 s.
 #[test]
-fn the_threads_of_killed_servers_end() {
+fn killed_threads_end_2C() {
     raft_test(3, Net::Reliable, |cfg| {
         cfg.one(100, 3);
         let leader = cfg.check_one_leader();
