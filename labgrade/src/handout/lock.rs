@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The text without `left_out`, packages of the workspace, and without what only they need. The rest is left as it is.
+/// The text without `left_out`, packages of the workspace that nobody depends on any more, and without what only they need. The
+/// rest is left as it is.
 /// The error says what is not understood.
 pub(super) fn without(lock: &str, left_out: &[&str]) -> Result<String, String> {
     let mut blocks = lock.split("[[package]]\n");
@@ -20,14 +21,16 @@ pub(super) fn without(lock: &str, left_out: &[&str]) -> Result<String, String> {
         if !needed.insert(place) {
             continue;
         }
-        for (name, version) in &packages[place].needs {
+        for (name, version) in packages[place].needs.iter().filter(|(name, _)| !left_out.contains(name)) {
             let named = by_name.get(name).ok_or_else(|| format!("there is no package {name}"))?;
             waiting.extend(
                 named.iter().filter(|place| version.is_none_or(|it| packages[**place].version == it)),
             );
         }
     }
-    let kept = needed.iter().map(|place| format!("[[package]]\n{}", packages[*place].text));
+    let without_it = |text: String, package: &&str| text.replace(&format!(" \"{package}\",\n"), "");
+    let text = |package: &Package<'_>| left_out.iter().fold(package.text.to_owned(), without_it);
+    let kept = needed.iter().map(|place| format!("[[package]]\n{}", text(&packages[*place])));
     Ok(format!("{head}{}\n", kept.collect::<String>().trim_end()))
 }
 
@@ -82,6 +85,17 @@ mod tests {
         let left = format!("{head}{kept}{shared}{old}").trim_end().to_owned() + "\n";
         assert_eq!(without(&all, &["gone"]), Ok(left));
         assert_eq!(without(&all, &[]), Ok(all));
+    }
+
+    #[test]
+    fn nobody_depends_on_what_is_left_out() {
+        let [kept, gone] = [("kept", &["gone", "other"][..]), ("gone", &[])]
+            .map(|(name, needs)| package(name, "0", false, needs));
+        let other = package("other", "1", true, &[]);
+        let left = package("kept", "0", false, &["other"]);
+        let [all, left] = [format!("{gone}{kept}{other}"), format!("{left}{other}")]
+            .map(|packages| format!("# by cargo\n\n{}\n", packages.trim_end()));
+        assert_eq!(without(&all, &["gone"]), Ok(left));
     }
 
     #[test]

@@ -94,7 +94,9 @@ pub(crate) fn starter(course: &Tree, labs: Labs) -> Result<Tree, StarterError> {
                 .iter()
                 .any(|package| name.strip_prefix(package).is_some_and(|rest| rest.starts_with('/')))
         };
-        tree.files.retain(|name, _| !of_lab_3(name));
+        // The harness's own tests judge histories, as tests of lab 3 do.
+        tree.files.retain(|name, _| !of_lab_3(name) && !name.starts_with("labtest/tests/"));
+        edit(&mut tree, "labtest/Cargo.toml", |text| Ok(without_section(text, "[dev-dependencies]")))?;
         edit(&mut tree, "Cargo.toml", |text| Ok(without_members(text)))?;
         edit(&mut tree, "Cargo.lock", |text| lock::without(text, &OF_LAB_3).map_err(StarterError::Lock))?;
     }
