@@ -42,6 +42,8 @@ pub struct Shadow<N> {
     pub node: N,
     /// Reaches it.
     pub client: Client,
+    /// It ends when this is dropped.
+    _network: Network,
 }
 
 /// Asks the shadow of a server. The error is what it has forgotten, as the end of a sentence that begins "started again
@@ -142,6 +144,14 @@ impl<N: Node> Cluster<N> {
         network.add_server(host);
         let client = network.client("questioner", &Self::name(server), Arc::new(labrpc::Threads));
         network.enable(&client, true);
-        Some(Shadow { promise: *promise, request: request.to_vec(), vote, snapshot, node, client })
+        Some(Shadow {
+            promise: *promise,
+            request: request.to_vec(),
+            vote,
+            snapshot,
+            node,
+            client,
+            _network: network,
+        })
     }
 }

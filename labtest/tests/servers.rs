@@ -231,6 +231,10 @@ fn keeps_the_term(shadow: &Shadow<Voter>) -> Result<(), String> {
         return Err(format!("the request was {:?}.", shadow.request));
     }
     let now = shadow.node.state().term;
+    // It can be asked.
+    if let Err(error) = VoterClient::new(shadow.client.clone()).vote(&TERM).wait() {
+        return Err(format!("it gives no answer: {error}."));
+    }
     if now < term { Err(format!("it is in term {now}.")) } else { Ok(()) }
 }
 

@@ -75,7 +75,7 @@ fn promises_on_disk_2C() {
         cfg.one_retry(50, 3);
 
         cfg.phase("a kilobyte of commands: the term's vote is still there, whatever has been written anew");
-        for _ in 0..10 {
+        for _ in 0..20 {
             cfg.one_retry(cfg.random_text(100), 3);
         }
     });
