@@ -206,7 +206,8 @@ fn stress_groups_failures_by_cause_and_goes_on_where_it_was() {
 
 #[test]
 fn stress_ends_with_the_first_failure_if_asked() {
-    let place = tree(BAD);
+    // One seed only: others are tried at the same time, and may fail first.
+    let place = tree(&BAD.replace("seed < 5", "seed != 5"));
     let (said, code) = lab(place.path(), &["stress", "2B", "--until-fail"]);
     assert_eq!(code, Some(1), "{said}");
     // It has no other end. What was heard until all is over counts too.
