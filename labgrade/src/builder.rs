@@ -3,9 +3,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::labs::Package;
+use crate::unclean::{Mark, came_to_its_end};
 
 /// Why there is no test binary.
 #[derive(Debug, thiserror::Error)]
@@ -57,14 +58,28 @@ pub(crate) fn check(root: &Path, target: &Path, package: Package, suite: bool) -
 
 /// Has cargo do something with a package, and returns its messages.
 fn run_cargo(what: &[&str], root: &Path, target: &Path, package: Package) -> Result<String, BuildError> {
-    let done = Command::new(cargo())
-        .args(what)
-        .args(["--locked", "--message-format=json-render-diagnostics", "--package", package.name()])
-        .current_dir(root)
-        .env("CARGO_TARGET_DIR", target)
-        // Systems that test changes often switch it off; here it makes most of the difference.
-        .env("CARGO_INCREMENTAL", "1")
-        .output()?;
+    let mark = Mark { at: target.with_extension("unclean"), target: target.to_owned() };
+    let attempt = || -> Result<(Output, bool), BuildError> {
+        mark.set()?;
+        let done = Command::new(cargo())
+            .args(what)
+            .args(["--locked", "--message-format=json-render-diagnostics", "--package", package.name()])
+            .current_dir(root)
+            .env("CARGO_TARGET_DIR", target)
+            // Systems that test changes often switch it off; here it makes most of the difference.
+            .env("CARGO_INCREMENTAL", "1")
+            .output()?;
+        let ended = came_to_its_end(done.status.success(), &String::from_utf8_lossy(&done.stderr));
+        if ended {
+            mark.remove()?;
+        }
+        Ok((done, ended))
+    };
+    let (mut done, ended) = attempt()?;
+    if !ended {
+        // For want of memory, most likely, or by what an earlier build has left: a second attempt need meet neither.
+        (done, _) = attempt()?;
+    }
     if !done.status.success() {
         return Err(BuildError::Failed(String::from_utf8_lossy(&done.stderr).trim().to_owned()));
     }

@@ -20,7 +20,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `workspace` | the tree around the current directory; which tests are meant |
-//! | `builder` | builds a suite |
+//! | `builder`, `unclean` | builds a suite; what a build that was stopped leaves behind |
 //! | `trials` | tries tests with seeds, several processes at a time, as a plan says |
 //! | `judge` | asks a suite's process for seeds, and hears what became of each |
 //! | `record` | one run, recorded |
@@ -37,7 +37,6 @@
 mod board;
 mod builder;
 mod cause;
-
 mod completions;
 mod doctor;
 mod exit;
@@ -58,6 +57,7 @@ mod stress;
 mod time;
 mod tree;
 mod trials;
+mod unclean;
 mod verdict;
 mod workspace;
 

@@ -7,9 +7,11 @@ use std::env;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +25,9 @@ use crate::verdict::Verdict;
 #[derive(Clone, Debug)]
 pub(crate) struct Suite {
     binary: PathBuf,
+    /// What was built there. It is this that is run and read, though the code may be changed and built anew meanwhile:
+    /// with another build a seed means another run.
+    built: Arc<File>,
     package: Package,
     /// Where its tests are run: the crate's directory, as under `cargo test`.
     directory: PathBuf,
@@ -75,15 +80,18 @@ const OUTPUT_MAX: usize = 4 << 20;
 impl Suite {
     /// Asks `binary`, the suite of `package` in the workspace at `root`, for its tests.
     pub(crate) fn open(binary: PathBuf, package: Package, root: &Path) -> io::Result<Suite> {
-        let listed =
-            Command::new(&binary).args(["--list", "--format", "terse"]).stdin(Stdio::null()).output()?;
+        let built = Arc::new(File::open(&binary)?);
+        let listed = Command::new(path_of(&built))
+            .args(["--list", "--format", "terse"])
+            .stdin(Stdio::null())
+            .output()?;
         let list = String::from_utf8(listed.stdout).map_err(io::Error::other)?;
         let tests: Vec<_> =
             list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
         if !listed.status.success() || tests.is_empty() {
             return Err(io::Error::other(format!("{} lists no tests", binary.display())));
         }
-        Ok(Suite { binary, package, directory: root.join(package.name()), tests })
+        Ok(Suite { binary, built, package, directory: root.join(package.name()), tests })
     }
 
     pub(crate) fn package(&self) -> Package {
@@ -113,13 +121,14 @@ impl Suite {
         target.join("lab-reports")
     }
 
-    pub(crate) fn binary(&self) -> &Path {
-        &self.binary
+    /// The bytes of the binary.
+    pub(crate) fn bytes(&self) -> io::Result<Vec<u8>> {
+        fs::read(path_of(&self.built))
     }
 
     /// A process for a test and nothing else, with those `LAB_` variables that `keep` says of all that are set.
     pub(crate) fn command(&self, test: &str, keep: impl Fn(&str) -> bool) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(path_of(&self.built));
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("LAB_") && !keep(&text) {
@@ -129,6 +138,7 @@ impl Suite {
         command
             // With one thread the name is printed first, and the verdict on the same line.
             .args(["--exact", test, "--nocapture", "--test-threads=2"])
+            .arg0(&self.binary)
             .current_dir(&self.directory)
             .env("CARGO_PKG_NAME", self.package.name())
             .env("CARGO_MANIFEST_DIR", &self.directory);
@@ -155,6 +165,11 @@ impl Suite {
         };
         Ok(Outcome { verdict, cpu: ended.cpu, output: ended.output })
     }
+}
+
+/// Where this process, and one that it starts, find an open file, whatever its name has become.
+fn path_of(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// What became of a process.

@@ -1,8 +1,10 @@
 //! `labgrade mutants` as a user runs it, on a workspace of two tiny crates whose suites say what the labs' suites say.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const SUITE: &str = r#"
 //! Speaks as the labs' suites do, without their runtime.
@@ -156,6 +158,38 @@ fn the_matrix_is_measured_kept_and_judged() {
     let (code, out, err) = mutants(root, &["--check", "broken", "late"]);
     assert_eq!((code, out.as_str()), (Some(1), "1 of 2 apply and compile\n"), "{err}");
     assert!(err.contains("ok        1-late"), "{err}");
+}
+
+/// What the compiler keeps from build to build may be wrong after a build that was stopped.
+#[test]
+fn what_a_stopped_build_has_left_is_not_built_upon() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    workspace(root);
+    let unclean = root.join("target/mutants/build.unclean");
+    assert_eq!(mutants(root, &["late"]).0, Some(0));
+    let kept = root.join("target/mutants/build/debug/incremental");
+    assert!(kept.is_dir() && !unclean.exists());
+    // A mutant that does not compile stops nothing.
+    put(root, "mutants/4-broken.patch", &mutant("safety", "seed < 4"));
+    assert_eq!(mutants(root, &["broken"]).0, Some(1));
+    assert!(!unclean.exists());
+
+    // Whoever asks this cargo for a build is killed in the midst of it.
+    let deadly = root.join("target/deadly");
+    let script = "#!/bin/sh\n[ \"$1\" = locate-project ] && exec cargo \"$@\"\nkill -9 $PPID\n";
+    let make = ["-c", "cat >target/deadly && chmod +x target/deadly"];
+    let mut shell = Command::new("sh").args(make).current_dir(root).stdin(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(shell.wait().unwrap().success());
+    let mut stopped = Command::new(env!("CARGO_BIN_EXE_labgrade"));
+    let stopped =
+        stopped.args(["mutants", "late", "--fresh"]).env("CARGO", deadly).current_dir(root).output();
+    assert_eq!(stopped.unwrap().status.signal(), Some(9));
+    assert!(unclean.exists());
+    fs::write(kept.join("left"), "").unwrap();
+    assert_eq!(mutants(root, &["late", "--fresh"]).0, Some(0));
+    assert!(!unclean.exists() && !kept.join("left").exists());
 }
 
 #[test]

@@ -2,15 +2,9 @@
 //!
 //! The compiler runs no code of a student's: there are no build scripts and no procedural macros of theirs. What it
 //! may do is read files, use memory and take its time, all of which the jail bounds.
-//!
-//! Builds are incremental, since most of a suite is the same whatever it is built around. What a compiler leaves behind
-//! that was stopped in the midst of things may be wrong without its noticing (rust-lang/rust#81280): a later build then
-//! fails to link, for want of a symbol that nobody has written. So a file, [`Builder::unclean`], stands for as long as a
-//! build is not known to have come to its own end, whoever ends this program meanwhile, and the next build begins by
-//! forgetting what was kept between builds.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -23,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::jail::{self, Ended, Jail, Proc, Strength};
 use crate::builder::suite_binary;
 use crate::labs::Package;
+use crate::unclean::{Mark, came_to_its_end};
 
 /// What is shown of the compiler's messages.
 const MESSAGES_MAX: usize = 8 << 10;
@@ -42,8 +37,7 @@ pub(crate) struct Builder {
 
 /// Real time for a build, in limits: a machine that gives it less is at fault itself.
 const SLOWEST: u32 = 20;
-/// How cargo says that a compiler was ended by a signal, and by that for its limit on CPU time.
-const BY_SIGNAL: &str = "(signal: ";
+/// How cargo says that a compiler was ended by the signal for its limit on CPU time.
 const OUT_OF_CPU: &str = "(signal: 24";
 
 /// A suite, where nobody but the grader can change it.
@@ -129,7 +123,8 @@ impl Builder {
         until: Option<Instant>,
     ) -> Result<Suite, BuildError> {
         let mut ended = self.cargo(package, until)?;
-        if !(came_to_its_end(&ended) || ended.late || ended.stderr.contains(OUT_OF_CPU)) {
+        if !(came_to_its_end(ended.success, &ended.stderr) || ended.late || ended.stderr.contains(OUT_OF_CPU))
+        {
             // For want of memory, most likely, or by what an earlier build has left: a second attempt need meet neither.
             ended = self.cargo(package, until)?;
         }
@@ -159,28 +154,9 @@ impl Builder {
         Ok(Suite { binary: kept, package, digest })
     }
 
-    /// The mark of a build that is going on, or was stopped.
-    fn unclean(&self) -> PathBuf {
-        self.work.join("unclean")
-    }
-
-    /// Removes what compilers keep from build to build for themselves. What they have made stays: cargo knows what of
-    /// that is whole.
-    fn forget_incremental(&self) -> io::Result<()> {
-        for profile in fs::read_dir(self.work.join("target"))? {
-            let kept = profile?.path().join("incremental");
-            if kept.is_dir() {
-                fs::remove_dir_all(kept)?;
-            }
-        }
-        Ok(())
-    }
-
     fn cargo(&self, package: Package, until: Option<Instant>) -> io::Result<Ended> {
-        if self.unclean().exists() {
-            self.forget_incremental()?;
-        }
-        File::create(self.unclean())?;
+        let mark = Mark { at: self.work.join("unclean"), target: self.work.join("target") };
+        mark.set()?;
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let cargo = text(self.toolchain.join("bin/cargo"));
         let command =
@@ -217,8 +193,8 @@ impl Builder {
         let ended = jail.run(self.strength, Stdio::null(), limit.min(left));
         self.lend(false)?;
         let ended = ended?;
-        if came_to_its_end(&ended) {
-            fs::remove_file(self.unclean())?;
+        if !ended.late && came_to_its_end(ended.success, &ended.stderr) {
+            mark.remove()?;
         }
         Ok(ended)
     }
@@ -245,15 +221,6 @@ fn was_killed(ended: &Ended) -> bool {
     !ended.late && !ended.success && ended.stderr.contains("signal: 9, SIGKILL")
 }
 
-/// Whether every compiler ended by itself, and with a word on the code if it failed. Where it only says that its own
-/// pieces do not fit together, those of an earlier build may be at fault.
-fn came_to_its_end(ended: &Ended) -> bool {
-    let lines: Vec<&str> = ended.stderr.lines().collect();
-    let names_a_place = |two: &[&str]| two[0].starts_with("error") && two[1].trim_start().starts_with("--> ");
-    let judged = !ended.late && !ended.stderr.contains(BY_SIGNAL) && lines.windows(2).any(names_a_place);
-    ended.success || judged
-}
-
 /// The beginning of the messages from the first error on: what follows is often its consequence.
 fn shown(messages: &str) -> String {
     let error = messages.lines().position(|line| line.starts_with("error")).unwrap_or(0);
@@ -275,27 +242,6 @@ mod tests {
         assert_eq!(shown("nothing of the kind"), "nothing of the kind");
         let long = shown(&"error: ä\n".repeat(5000));
         assert!(long.len() < MESSAGES_MAX + 100 && long.ends_with("more of this ...]"));
-    }
-
-    #[test]
-    fn a_build_has_come_to_its_end_if_it_says_something_of_the_code() {
-        let said = |stderr: &str| Ended {
-            success: false,
-            late: false,
-            cpu: Duration::ZERO,
-            stdout: String::new(),
-            stderr: stderr.to_owned(),
-        };
-        assert!(came_to_its_end(&said("warning: w\nerror[E0425]: e\n --> raft/src/lib.rs:1:2\n  |\n")));
-        assert!(came_to_its_end(&Ended { success: true, ..said("") }));
-        for stderr in [
-            "",
-            "warning: w\n --> raft/src/lib.rs:1:2\nerror: linking with `cc` failed: exit status: 1\n  |\n",
-            "error[E1]: e\n --> a\nerror: could not compile `x`\n  process didn't exit successfully: `rustc` (signal: 9, SIGKILL: kill)\n",
-        ] {
-            assert!(!came_to_its_end(&said(stderr)), "{stderr}");
-        }
-        assert!(!came_to_its_end(&Ended { late: true, ..said("error: e\n --> a\n") }));
     }
 
     #[test]

@@ -81,7 +81,9 @@ impl Class {
         let counts: Vec<_> = counts.map(|(count, state)| format!("{count} {state}")).collect();
         let mut points: Vec<f64> = self.members.iter().map(Member::points).collect();
         points.sort_by(f64::total_cmp);
-        let median = points.get(points.len() / 2).copied().unwrap_or_default();
+        let (low, high) = (points.len().saturating_sub(1) / 2, points.len() / 2);
+        let at = |place: usize| points.get(place).copied().unwrap_or_default();
+        let median = (at(low) + at(high)) / 2.0;
         let all = self.members.len();
         format!("{all} submissions: {}. Median: {} points.", counts.join(", "), number(median))
     }
@@ -312,7 +314,7 @@ mod tests {
         assert_eq!(lines[2], "\"carl, \"\"jr\"\"\",missing,0,,,,,,,");
         assert_eq!(lines.len(), 3);
         assert!(!class.is_complete());
-        assert_eq!(class.summary(), "2 submissions: 1 incomplete, 1 missing. Median: 2 points.");
+        assert_eq!(class.summary(), "2 submissions: 1 incomplete, 1 missing. Median: 1 points.");
     }
 
     #[test]

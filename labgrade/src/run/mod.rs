@@ -24,7 +24,7 @@ use crate::verdict::Verdict;
 use crate::workspace::{Selection, Test, Workspace};
 use plan::{RunPlan, Tally};
 
-/// Seeds for each test, where nobody says: as many as `cargo test` takes.
+/// Seeds for each test, where nobody says: as many as most tests take under `cargo test`.
 const SEEDS_RAFT: u32 = 20;
 const SEEDS_KV: u32 = 5;
 /// Reports that are shown whole; of other tests the first line is.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::files::write_whole;
+use crate::runner::Suite;
 use crate::time::Time;
 use crate::tree::fingerprint;
 use crate::workspace::Selection;
@@ -79,8 +80,7 @@ impl Seeds {
 impl State {
     /// What is known of the selection's tests, with these builds of their suites.
     pub(crate) fn open(selection: &Selection, time: Time, fresh: bool) -> io::Result<State> {
-        let binaries =
-            selection.suites.iter().map(|suite| fs::read(suite.binary())).collect::<io::Result<Vec<_>>>()?;
+        let binaries = selection.suites.iter().map(Suite::bytes).collect::<io::Result<Vec<_>>>()?;
         let builds = fingerprint(binaries.iter().map(Vec::as_slice));
         let reports = selection.suites.first().map(|suite| suite.reports()).unwrap_or_default();
         let directory = reports.with_file_name("lab-stress");

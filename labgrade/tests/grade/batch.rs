@@ -1,9 +1,11 @@
 //! `labgrade batch` and `labgrade merge`, as the staff runs them.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::course::{GOOD, course, labgrade, put};
+use crate::course::{GOOD, copy_of_program, course, labgrade, put};
 
 /// Fails `a_2A` with seed 3, and all seeds of `b_2B`, which has no points for that.
 const WRONG: &str = "pub fn behave(_: &str, seed: u64) -> (u64, &'static str) {\n\
@@ -86,6 +88,32 @@ fn a_class_becomes_a_table() {
     assert!(!said.contains("(as before)") && said.contains("1 of 1 points"), "{said}");
 }
 
+/// The program makes jails by running itself. Once it looked for its own file to do so, and whoever built the workspace anew
+/// in the meantime broke the rest of a batch.
+#[test]
+fn a_program_that_is_built_anew_meanwhile_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    course(place);
+    for name in ["amy", "bob"] {
+        put(place, &format!("class/{name}/raft/src/lib.rs"), GOOD);
+    }
+    let program = copy_of_program(place);
+    let arguments =
+        ["batch", "class", "--labs", "2A", "--out", "out", "--course", "course", "--work", "work"];
+    let mut batch = Command::new(&program);
+    let mut batch = batch.args(arguments).current_dir(place).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(batch.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.starts_with("amy ") && line.ends_with(" 1 of 1 points\n"), "{line}");
+    fs::remove_file(&program).unwrap();
+    fs::write(&program, "another").unwrap();
+    said.read_to_string(&mut line).unwrap();
+    assert!(batch.wait().unwrap().success(), "{line}");
+    assert!(line.contains("\nbob ") && line.matches(" 1 of 1 points\n").count() == 2, "{line}");
+}
+
 #[test]
 fn parts_of_a_class_are_put_together_and_gaps_are_named() {
     let place = tempfile::tempdir().unwrap();
@@ -97,7 +125,7 @@ fn parts_of_a_class_are_put_together_and_gaps_are_named() {
     assert_eq!(code, Some(0), "{said}");
     assert!(!place.join("one/bob").exists() && !place.join("one/class.csv").exists(), "{said}");
     let merge = |from: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_labgrade"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_labgrade"));
         let output =
             command.arg("merge").args(from).args(["--out", "all"]).current_dir(place).output().unwrap();
         let said = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap()).concat();

@@ -1,6 +1,6 @@
 //! A course to grade: a workspace of two tiny crates whose suites answer a grader as the labs' suites do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::stand_in::suite;
@@ -38,4 +38,12 @@ pub(crate) fn command_of(place: &Path, arguments: &[&str]) -> Command {
 /// Runs it.
 pub(crate) fn labgrade(place: &Path, arguments: &[&str]) -> Output {
     command_of(place, arguments).output().unwrap()
+}
+
+/// A copy of the program. By another process: one of this process's threads may start a child at any moment, which holds
+/// for a while what is open here, and a file that is open for writing cannot be run.
+pub(crate) fn copy_of_program(place: &Path) -> PathBuf {
+    let copy = place.join("labgrade");
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_labgrade")).arg(&copy).status().unwrap().success());
+    copy
 }

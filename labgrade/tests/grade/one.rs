@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::course::{GOOD, command_of, course, labgrade, put};
+use crate::course::{GOOD, command_of, copy_of_program, course, labgrade, put};
 
 /// The whole JSON of a grading, and the exit code.
 fn grade(place: &Path, submission: &str) -> (Value, Option<i32>) {
@@ -248,8 +248,7 @@ fn what_keeps_it_from_beginning_is_said_and_leaves_a_zero() {
 fn an_ordinary_user_gets_a_whole_jail() {
     let place = tempfile::tempdir().unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let program = place.path().join("labgrade");
-    fs::copy(env!("CARGO_BIN_EXE_labgrade"), &program).unwrap();
+    let program = copy_of_program(place.path());
     let as_user = |mut command: Command| {
         if rustix::process::geteuid().is_root() {
             command.uid(64_999).gid(64_999);

@@ -19,7 +19,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Uid, pivot_root, setsid};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-use super::{Jail, NOBODY, Proc, Strength};
+use super::{Jail, NOBODY, Proc, Strength, this_program};
 
 /// Run a command in a jail, as `grade` does; not for use by hand
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ fn run_step(args: &Args) -> io::Result<ExitCode> {
     match strength {
         Strength::Namespaces if !args.first => {
             make_namespaces(is_root)?;
-            let mut command = Command::new(env::current_exe()?);
+            let mut command = this_program();
             command.args(["jail", "--first", &args.strength, &args.description]).env_clear();
             wait_for(command)
         }

@@ -18,9 +18,9 @@
 mod inside;
 mod strays;
 
-use std::env;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -123,6 +123,13 @@ impl Strength {
     }
 }
 
+/// This very program, whatever has become of its file: it may have been built anew since it was started.
+fn this_program() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("labgrade");
+    command
+}
+
 /// What every program needs to start.
 pub(crate) fn system_libraries() -> Vec<PathBuf> {
     ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache"]
@@ -162,7 +169,7 @@ impl Jail {
     pub(crate) fn start(&self, strength: Strength, stdin: Stdio) -> io::Result<Running> {
         strays::adopt()?;
         let description = serde_json::to_string(self).map_err(io::Error::other)?;
-        let mut command = Command::new(env::current_exe()?);
+        let mut command = this_program();
         command
             .args(["jail", &serde_json::to_string(&strength).map_err(io::Error::other)?, &description])
             .env_clear()
