@@ -35,8 +35,24 @@ pub struct Persister {
 
 #[derive(Clone, Default)]
 struct Disk {
+    contents: Contents,
+    /// What the disk held after each write, if anybody wants to know.
+    history: Option<Vec<Contents>>,
+}
+
+#[derive(Clone, Default)]
+struct Contents {
     state: Vec<u8>,
     snapshot: Vec<u8>,
+}
+
+impl Disk {
+    fn write(&mut self, change: impl FnOnce(&mut Contents)) {
+        change(&mut self.contents);
+        if let Some(history) = &mut self.history {
+            history.push(self.contents.clone());
+        }
+    }
 }
 
 impl Persister {
@@ -62,50 +78,68 @@ impl Persister {
     /// An independent disk with the same contents; writes to one are not seen by the other. The harness
     /// forks a crashed server's disk, so that late writes of the dead incarnation go nowhere.
     pub fn fork(&self) -> Persister {
-        let copy = self.with(|disk| disk.clone());
-        Persister { disk: Arc::new(Mutex::new(copy)), shield: self.shield }
+        self.holding(self.with(|disk| disk.contents.clone()))
+    }
+
+    fn holding(&self, contents: Contents) -> Persister {
+        let disk = Disk { contents, history: None };
+        Persister { disk: Arc::new(Mutex::new(disk)), shield: self.shield }
+    }
+
+    /// From now on keeps a copy of the disk after each write, for a harness that lets a machine fail between two of
+    /// them: [`history`](Persister::history). The memory this takes grows with every write.
+    pub fn keep_history(&self) {
+        self.with(|disk| disk.history = Some(Vec::new()));
+    }
+
+    /// The disk as it was after each write since [`keep_history`](Persister::keep_history), the oldest first.
+    pub fn history(&self) -> Vec<Persister> {
+        let history = self.with(|disk| disk.history.clone());
+        history.into_iter().flatten().map(|contents| self.holding(contents)).collect()
     }
 
     /// Replaces the Raft state, and the snapshot too if one is given, in one atomic step. `None` keeps the
     /// snapshot that is there.
     pub fn save(&self, state: Vec<u8>, snapshot: Option<Vec<u8>>) {
         self.with(|disk| {
-            disk.state = state;
-            if let Some(snapshot) = snapshot {
-                disk.snapshot = snapshot;
-            }
+            disk.write(|now| {
+                now.state = state;
+                if let Some(snapshot) = snapshot {
+                    now.snapshot = snapshot;
+                }
+            });
         });
     }
 
     /// Adds `record` to the end of the Raft state, atomically.
     pub fn append(&self, record: &[u8]) {
-        self.with(|disk| disk.state.extend_from_slice(record));
+        self.with(|disk| disk.write(|now| now.state.extend_from_slice(record)));
     }
 
     /// The Raft state: what the last [`save`](Persister::save) wrote, then every record appended since.
     pub fn state(&self) -> Vec<u8> {
-        self.with(|disk| disk.state.clone())
+        self.with(|disk| disk.contents.state.clone())
     }
 
     /// The snapshot; empty if none was ever saved.
     pub fn snapshot(&self) -> Vec<u8> {
-        self.with(|disk| disk.snapshot.clone())
+        self.with(|disk| disk.contents.snapshot.clone())
     }
 
     /// Bytes of Raft state, appended records included.
     pub fn state_size(&self) -> usize {
-        self.with(|disk| disk.state.len())
+        self.with(|disk| disk.contents.state.len())
     }
 
     /// Bytes of the snapshot.
     pub fn snapshot_size(&self) -> usize {
-        self.with(|disk| disk.snapshot.len())
+        self.with(|disk| disk.contents.snapshot.len())
     }
 }
 
 impl fmt::Debug for Persister {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (state, snapshot) = self.with(|disk| (disk.state.len(), disk.snapshot.len()));
+        let (state, snapshot) = self.with(|disk| (disk.contents.state.len(), disk.contents.snapshot.len()));
         write!(f, "Persister {{ state: {state} bytes, snapshot: {snapshot} bytes }}")
     }
 }
@@ -141,6 +175,22 @@ mod tests {
         disk.save(b"z".to_vec(), None);
         disk.append(b"y");
         assert_eq!(disk.state(), b"zy");
+    }
+
+    #[test]
+    fn the_history_holds_the_disk_after_each_write() {
+        let disk = Persister::new();
+        disk.save(b"before".to_vec(), Some(b"old".to_vec()));
+        assert!(disk.history().is_empty());
+        disk.keep_history();
+        disk.append(b", after");
+        disk.save(b"anew".to_vec(), None);
+        disk.save(b"anew".to_vec(), Some(b"new".to_vec()));
+        let held: Vec<_> = disk.history().iter().map(|then| (then.state(), then.snapshot())).collect();
+        let expected: [(&[u8], &[u8]); 3] =
+            [(b"before, after", b"old"), (b"anew", b"old"), (b"anew", b"new")];
+        assert_eq!(held, expected.map(|(state, snapshot)| (state.to_vec(), snapshot.to_vec())));
+        assert!(disk.fork().history().is_empty());
     }
 
     #[test]
