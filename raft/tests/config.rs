@@ -354,38 +354,27 @@ impl Config {
         self.cluster.disk(server).fork()
     }
 
+    /// The same right after a write that leaves less of the log than was there before, or another snapshot: `lost` is given
+    /// the disk as it then is. Before the write returns, so that the server has no time to say anything.
+    pub(crate) fn take_for_lost_at_cut(&self, server: usize, lost: impl Fn(&Persister) + Send + 'static) {
+        let disk = self.cluster.disk(server);
+        let (mut last, mut is_lost, cluster) = (disk.fork(), false, self.cluster.clone());
+        disk.on_write(move |now| {
+            let cut = now.state_size() < last.state_size() || now.snapshot() != last.snapshot();
+            if cut && !is_lost {
+                is_lost = true;
+                cluster.take_for_lost(server);
+                lost(now);
+            }
+            last = now.clone();
+        });
+    }
+
     /// Crashes a server that will restart from `disk`.
     pub(crate) fn crash_back_to(&self, server: usize, disk: &Persister) {
         self.disturb();
         log::info!("crashes server {server}, back to what it had saved a moment ago");
         self.cluster.crash_back_to(server, disk);
-    }
-
-    /// From now on a server hears the others, but nothing that it says gets through. It must be crashed back to one of the
-    /// states in its disk's history, which begins here: so it is as if its machine had failed between two of its writes.
-    pub(crate) fn lose_while_writing(&self, server: usize) {
-        self.disturb();
-        log::info!("takes server {server} for lost, while it still hears the others");
-        let mute = |reply_loss, request_loss| Faults { reply_loss, request_loss, ..Net::Reliable.faults() };
-        self.set_ways(server, &Some(mute(1.0, 0.0)), &Some(mute(0.0, 1.0)));
-        self.cluster.take_for_lost(server);
-        self.disk(server).keep_history();
-    }
-
-    /// After the crash: the others' ways to a server are again as the network's are.
-    pub(crate) fn hear_again(&self, server: usize) {
-        self.set_ways(server, &None, &None);
-    }
-
-    /// Gives the ways to a server, and those from it, faults of their own.
-    fn set_ways(&self, server: usize, to: &Option<Faults>, from: &Option<Faults>) {
-        for other in self.all().filter(|&other| other != server) {
-            for (one, other, faults) in [(other, server, to), (server, other, from)] {
-                if let Some(client) = self.cluster.client(one, other) {
-                    self.network().set_link_faults(&client, faults.clone());
-                }
-            }
-        }
     }
 
     /// Stops a server's threads until [`thaw`](Config::thaw). It must not be asked anything meanwhile.

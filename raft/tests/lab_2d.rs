@@ -1,11 +1,8 @@
 //! Lab 2D: log compaction (section 7). The service makes a snapshot after every tenth command.
 
-use std::time::Duration;
-
 use labtest::rules;
-use raft::Persister;
 
-use crate::config::{Config, Net, SNAPSHOT_INTERVAL, snapshot_test, targeted_test};
+use crate::config::{Config, Net, SNAPSHOT_INTERVAL, snapshot_test};
 
 /// The limit for the Raft state on disk. A log that is never trimmed passes it in the first rounds.
 const MAX_STATE_BYTES: usize = 2000;
@@ -136,75 +133,7 @@ fn snapshot_init_2D() {
     });
 }
 
-/// A machine fails between two of its writes, while it cuts its log: what the log held until then is in the snapshot on
-/// the same disk. For a follower's own snapshot and for one that the leader sends.
-///
-/// "Log compaction" (section 7): the snapshot stands for the entries that are discarded, once it is "written to stable
-/// storage".
-#[test]
-fn torn_snapshot_2D() {
-    fn test<F: Fn(&Config) + Send + Sync + 'static>(body: F) {
-        targeted_test::<F>(3, Net::Reliable, true, body);
-    }
-    test(|cfg| {
-        for round in 1..=6 {
-            cfg.one_retry(cfg.random_command(), 3);
-            let follower = cfg.after(cfg.check_one_leader(), 1);
-            let sent = round % 2 == 0;
-            if sent {
-                cfg.phase(format!(
-                    "round {round}: the others go on without server {follower}, beyond a snapshot"
-                ));
-                cfg.disconnect(follower);
-                cfg.commands_to_snapshot();
-                cfg.commands_to_snapshot();
-            }
-            cfg.phase(format!(
-                "round {round}: server {follower} is given a snapshot to save, and its machine fails"
-            ));
-            cfg.lose_while_writing(follower);
-            let before = cfg.disk(follower).fork();
-            if sent {
-                cfg.connect(follower);
-            }
-            cfg.commands_to_snapshot();
-            let cut = |disk: &Persister| disk.snapshot() != before.snapshot();
-            // It need not come to that: nobody hears what it has, and some leaders have little patience.
-            cfg.wait_until_asked(Duration::from_secs(2), || {
-                cfg.disk(follower).history().iter().any(cut).then_some(())
-            });
-            let disk = cfg.torn(&before, &cfg.disk(follower).history());
-            cfg.crash_back_to(follower, &disk);
-
-            cfg.phase(format!("round {round}: server {follower} is back"));
-            cfg.restart(follower);
-            cfg.hear_again(follower);
-            cfg.connect(follower);
-            cfg.one_retry(cfg.random_command(), 3);
-        }
-    });
-}
-
 impl Config {
-    /// Lets two servers of three agree on commands until they make their next snapshot.
-    fn commands_to_snapshot(&self) {
-        while (self.one_retry(self.random_command(), 2) + 1) % SNAPSHOT_INTERVAL != 0 {}
-    }
-
-    /// A disk as it was in the midst of what was written since `before`, by chance one of those where the log had just
-    /// become shorter or the snapshot another.
-    fn torn(&self, before: &Persister, history: &[Persister]) -> Persister {
-        let last = [before].into_iter().chain(history);
-        let changed = |(last, next): &(&Persister, &Persister)| {
-            next.state_size() < last.state_size() || next.snapshot() != last.snapshot()
-        };
-        let torn: Vec<_> = last.zip(history).filter(changed).map(|(_, next)| next).collect();
-        match torn.len() as u64 {
-            0 => history.last().unwrap_or(before).fork(),
-            choices => torn[self.random_below(choices) as usize].fork(),
-        }
-    }
-
     /// Crashes all servers, then starts and connects them.
     fn restart_all(&self) {
         self.all().for_each(|server| self.crash(server));

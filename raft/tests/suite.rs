@@ -23,5 +23,6 @@ mod real_cluster;
 mod scenarios;
 mod scene;
 mod shadow;
+mod torn;
 mod watched;
 mod wire;

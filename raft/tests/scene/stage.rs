@@ -34,13 +34,13 @@ struct Inner {
     objection: Option<String>,
 }
 
-/// A machine that loses its power as a certain message leaves it.
+/// A machine that loses its power.
 struct Trap {
     server: usize,
-    pattern: Pattern,
-    names: Names,
+    /// As such a message leaves it; else right after a write that cuts its log, or leaves another snapshot.
+    leaves: Option<(Pattern, Names)>,
     /// The message that sprang it, and the disk as it was then.
-    sprung: Option<(MessageId, Persister)>,
+    sprung: Option<(Option<MessageId>, Persister)>,
 }
 
 impl Stage {
@@ -80,8 +80,22 @@ impl Stage {
 
     /// Lets `server` lose its power as the first message meant leaves it.
     pub(crate) fn trap(&self, server: usize, pattern: Pattern, names: &Names) {
-        let trap = Trap { server, pattern, names: names.clone(), sprung: None };
+        let trap = Trap { server, leaves: Some((pattern, names.clone())), sprung: None };
         self.with(|inner| inner.traps.push(trap));
+    }
+
+    /// Lets `server` lose its power between two of its writes, right after the first that leaves less of its log, or
+    /// another snapshot.
+    pub(crate) fn trap_at_cut(&self, server: usize) {
+        self.with(|inner| inner.traps.push(Trap { server, leaves: None, sprung: None }));
+        let stage = self.clone();
+        self.cfg.take_for_lost_at_cut(server, move |disk| {
+            stage.with(|inner| {
+                let trap = inner.traps.iter_mut().find(|trap| trap.server == server);
+                trap.into_iter().for_each(|trap| trap.sprung = Some((None, disk.clone())));
+            });
+            stage.cfg.notify();
+        });
     }
 
     /// Whether a trap was set for `server`.
@@ -89,13 +103,14 @@ impl Stage {
         self.with(|inner| inner.traps.iter().any(|trap| trap.server == server))
     }
 
-    /// Waits until the trap of `server` has sprung and its message has found its end; the disk at that moment.
+    /// Waits until the trap of `server` has sprung and its message, if any, has found its end; the disk at that moment.
     pub(crate) fn sprung(&self, server: usize, limit: Duration) -> Option<Persister> {
         let disk = self.cfg.wait_until(limit, || {
             self.with(|inner| {
                 let (id, disk) = inner.traps.iter().find(|trap| trap.server == server)?.sprung.as_ref()?;
-                let place = inner.messages.get(id)?.place;
-                matches!(place, Place::Delivered | Place::Dropped | Place::Held).then(|| disk.clone())
+                let ended =
+                    |id| matches!(inner.messages.get(id), Some(message) if message.place != Place::Sent);
+                id.as_ref().is_none_or(ended).then(|| disk.clone())
             })
         });
         self.with(|inner| inner.traps.retain(|trap| trap.server != server));
@@ -178,8 +193,9 @@ impl Stage {
             }
             let Some(message) = inner.messages.get(&envelope.id) else { return Fate::Deliver };
             for trap in &mut inner.traps {
-                if trap.server == message.from && trap.pattern.matches(message, &mut trap.names.clone()) {
-                    trap.sprung = Some((message.id, self.cfg.take_for_lost(trap.server)));
+                let Some((pattern, names)) = &trap.leaves else { continue };
+                if trap.server == message.from && pattern.matches(message, &mut names.clone()) {
+                    trap.sprung = Some((Some(message.id), self.cfg.take_for_lost(trap.server)));
                 }
             }
             let fits =
