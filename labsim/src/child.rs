@@ -12,6 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::build_id::executable;
 use crate::judge::is_judged;
 use crate::sim;
 use crate::wire::Finished;
@@ -151,7 +152,7 @@ fn run_once(task: &Task, wall_max: Duration, told: &[(&'static str, String)]) ->
     let randomize = std::env::var_os(KEEP_RANDOMIZATION).is_some();
     // SAFETY: no arguments.
     let parent = unsafe { libc::getpid() };
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(executable()?);
     command
         .args(["--exact", &task.test, "--nocapture", "--test-threads=1", "--include-ignored"])
         .env(VARIABLE, order)

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use labsim::{Options, Run, Test};
@@ -23,8 +24,13 @@ fn judged(test: &str, seeds: &[u64]) -> (Vec<Told>, bool) {
 
 /// The same with more in the environment.
 fn judged_with(environment: &[(&str, &str)], test: &str, seeds: &[u64]) -> (Vec<Told>, bool) {
+    judged_by(Path::new("/proc/self/exe"), environment, test, seeds)
+}
+
+/// The same with a binary like this one.
+fn judged_by(binary: &Path, environment: &[(&str, &str)], test: &str, seeds: &[u64]) -> (Vec<Told>, bool) {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new(binary);
     command
         .args(["--exact", test])
         .env("LABSIM_JUDGE", "1")
@@ -133,6 +139,31 @@ fn forges() {
 #[test]
 fn passes() {
     only_judged("passes", |_| String::new());
+}
+
+const REPLACED: &str = "LABSIM_TEST_REPLACED";
+
+/// Passes with a build of its own, though its file becomes another before its process is started.
+#[test]
+fn is_built_anew() {
+    if let Some(binary) = std::env::var_os(REPLACED).filter(|_| std::env::var_os("LABSIM_CHILD").is_none()) {
+        fs::remove_file(&binary).unwrap();
+        fs::write(&binary, "another build").unwrap();
+    }
+    only_judged("is_built_anew", |_| {
+        assert_ne!(labsim::build_id(), "00000000");
+        String::new()
+    });
+}
+
+#[test]
+fn who_is_built_anew_meanwhile_goes_on_as_it_was() {
+    let place = std::env::temp_dir().join(format!("labsim-judge-{}", std::process::id()));
+    // By another process: a file that is open for writing here may be held open by any child that is being started.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&place).status().unwrap().success());
+    let (told, ended) = judged_by(&place, &[(REPLACED, place.to_str().unwrap())], "is_built_anew", &[1, 2]);
+    fs::remove_file(&place).unwrap();
+    assert!(ended && told.iter().all(|(_, became, ..)| *became == 0), "{told:?}");
 }
 
 #[test]
