@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo lab replay basic_agree 7
-  cargo lab replay backup_2B 7@155f6068         as a report names it: says so if your code has changed since
+  cargo lab replay backup_2B 7@155f6068         as a report names it; tells if it is another build
   cargo lab replay backup_2B 7 --log debug      with all that you log from `debug` up
   cargo lab replay backup_2B 7 --log info,0,2   lines of servers 0 and 2 only")]
 pub(crate) struct Args {

@@ -69,6 +69,9 @@ pub(crate) struct Args {
 ///
 /// Exit code: 0 if each submission has a result; 2 if the parts do not belong together; 3 if something is missing or was not judged.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo lab merge results-1 results-2 results-3 results-4 --out results
+  cargo lab merge results --out results    where all parts were written into one directory")]
 pub(crate) struct MergeArgs {
     /// What the shards were given as --out; one directory, if they shared it
     #[arg(value_name = "DIR", required = true)]
@@ -252,14 +255,16 @@ pub(crate) fn run_merge(args: &MergeArgs) -> io::Result<ExitCode> {
 
 /// The names of what there is to be graded, in order; whatever else there is gets named.
 fn submissions(class: &Path, out: &Path) -> io::Result<Vec<String>> {
-    fs::create_dir_all(out).map_err(|error| naming(out, error))?;
     let class_is_at = class.canonicalize().map_err(|error| naming(class, error))?;
-    if out.canonicalize()?.starts_with(class_is_at) {
+    // Before it is made: what was made there would be a submission the next time.
+    let made_in = std::path::absolute(out)?.ancestors().find_map(|path| path.canonicalize().ok());
+    if made_in.is_some_and(|path| path.starts_with(class_is_at)) {
         return Err(io::Error::other(format!(
             "{} is among the submissions, and would be taken for one: let --out be elsewhere",
             out.display()
         )));
     }
+    fs::create_dir_all(out).map_err(|error| naming(out, error))?;
     let mut names = Vec::new();
     for entry in fs::read_dir(class).map_err(|error| naming(class, error))? {
         let entry = entry?;
@@ -371,7 +376,7 @@ mod tests {
         }
         assert_eq!(submissions(&class, &place.path().join("out")).unwrap(), ["alice.zip", "bob"]);
         let error = submissions(&class, &class.join("out")).unwrap_err().to_string();
-        assert!(error.contains("let --out be elsewhere"), "{error}");
+        assert!(error.contains("let --out be elsewhere") && !class.join("out").exists(), "{error}");
         let error = submissions(&place.path().join("none"), &place.path().join("out")).unwrap_err();
         assert!(error.to_string().contains("none: No such file"), "{error}");
     }

@@ -52,6 +52,7 @@ mod session;
 mod source;
 mod submission;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -124,6 +125,10 @@ pub(crate) struct Place {
 
 /// Checks policies
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo lab policy check course/policy.toml
+  cargo lab policy check course/policy.toml --solution ../my-solution --solution ../another
+  cargo lab policy student course/policy.toml > student.toml")]
 pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     command: PolicyCommand,
@@ -161,6 +166,7 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     if let Some(submission) = &args.submission {
         let name = submission.to_string_lossy();
         formats::write(&Results::unfinished("", &name), &args.format, &args.out)?;
+        see(submission)?;
     }
     let mut session = args.place.open(policy_of(args.policy.as_deref(), &args.labs)?)?;
     let Some(submission) = &args.submission else { return Ok(ExitCode::SUCCESS) };
@@ -170,6 +176,12 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     let results = grade_and_tell(&mut session, submission, &args.format, &args.out)?;
     println!("{}", results.summary());
     Ok(if results.state == State::Incomplete { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+}
+
+/// Sees that there is a submission, before what takes minutes.
+fn see(submission: &Path) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", submission.display()));
+    fs::metadata(submission).map(drop).map_err(named)
 }
 
 /// The policy in a file, or the one that holds without; for these labs only, if any are named.
@@ -211,6 +223,7 @@ pub(crate) fn run_policy(args: &PolicyArgs) -> io::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         PolicyCommand::Check { policy, solution, place } => {
+            solution.iter().try_for_each(|solution| see(solution))?;
             let mut session = place.open(Policy::read(policy).map_err(io::Error::other)?)?;
             let own = tempfile::tempdir()?;
             let mut solutions = solution.clone();

@@ -20,10 +20,12 @@ use super::jail::{self, Jail, Strength};
 use super::policy::{self, Policy, last_part};
 use super::results::{Results, State, Status, TestResult};
 use super::score::{self, Batch};
-use super::{source, submission};
+use super::source;
+use super::submission::{self, Refusal};
 use crate::files::write_whole;
 use crate::judge;
 use crate::labs::{Lab, Package};
+use crate::progress::Progress;
 use crate::tree::{Scratch, Tree, fingerprint};
 
 /// What was found when the suites were built without a student's code.
@@ -125,11 +127,12 @@ impl Session {
         &self.graded_with
     }
 
-    /// What grading depends on of the submission: what is taken of it, or why nothing is.
+    /// What grading depends on of the submission: what is taken of it, or why nothing is; nothing if it cannot be read.
     pub(crate) fn handed_in(&self, from: &Path) -> String {
         match self.take(from) {
-            Ok((rooms, notes)) => digest(tree_parts(&rooms).chain(notes.iter().map(String::as_bytes))),
-            Err(why) => digest([why.as_bytes()]),
+            Ok(Ok((rooms, notes))) => digest(tree_parts(&rooms).chain(notes.iter().map(String::as_bytes))),
+            Ok(Err(why)) => digest([why.as_bytes()]),
+            Err(_) => String::new(),
         }
     }
 
@@ -170,10 +173,17 @@ impl Session {
         let failed =
             |error: BuildError| io::Error::other(format!("the course's own suites do not build:\n{error}"));
         let mut tests: Vec<(String, Lab, bool)> = Vec::new();
+        eprintln!("Building what all submissions share: some minutes the first time.");
+        let kinds = if self.policy.hidden.is_some() { 2 } else { 1 };
+        let progress = Progress::new(kinds * self.packages().len());
         for hidden in [false, true] {
             let Some(tree) = self.tree(rooms, hidden)? else { continue };
             self.scratch.hold(&tree)?;
             for package in self.packages() {
+                let with = if hidden { ", with hidden tests" } else { "" };
+                let what = format!("the suite of {}{with}", package.name());
+                progress.doing(&format!("building {what}"));
+                let begun = Instant::now();
                 let suite = builder.build(package, "prepared", false, None).map_err(failed)?;
                 for test in self.list(&suite)? {
                     let lab = self.policy.labs.iter().find(|lab| lab.package() == package && lab.has(&test));
@@ -182,6 +192,7 @@ impl Session {
                         tests.push((test, *lab, hidden));
                     }
                 }
+                progress.done(&format!("built {what} in {:.0} s", begun.elapsed().as_secs_f64()));
             }
         }
         tests.sort_by_key(|(_, lab, hidden)| (*lab, *hidden));
@@ -217,7 +228,8 @@ impl Session {
         packages
     }
 
-    /// Grades a submission, and writes the results after every step. Returns them.
+    /// Grades a submission, and writes the results after every step. Returns them. The error is the grader's own; then the
+    /// results are unfinished, and tell the staff of it.
     pub(crate) fn grade(
         &mut self,
         from: &Path,
@@ -225,14 +237,32 @@ impl Session {
         out: &Path,
         watch: &Watch<'_>,
     ) -> io::Result<Results> {
-        let begun = Instant::now();
         let mut results = self.waiting(from);
         formats::write(&results, formats, out)?;
-        match self.take(from) {
+        if let Err(error) = self.grade_into(&mut results, from, formats, out, watch) {
+            results.state = State::Unfinished;
+            results.staff_notes.push(format!("the grader failed: {error}"));
+            // Where even that cannot be written, it did not write results before either.
+            let _ = formats::write(&results, formats, out);
+            return Err(error);
+        }
+        Ok(results)
+    }
+
+    fn grade_into(
+        &mut self,
+        results: &mut Results,
+        from: &Path,
+        formats: &[Format],
+        out: &Path,
+        watch: &Watch<'_>,
+    ) -> io::Result<()> {
+        let begun = Instant::now();
+        match self.take(from)? {
             Ok((rooms, notes)) => {
                 results.notes.extend(notes);
                 let until = self.within.map(|within| begun + within);
-                self.run_all(&rooms, &mut results, until, watch, |results| {
+                self.run_all(&rooms, results, until, watch, |results| {
                     results.seconds = begun.elapsed().as_secs_f64();
                     formats::write(results, formats, out)
                 })?;
@@ -245,8 +275,7 @@ impl Session {
             }
         }
         results.seconds = begun.elapsed().as_secs_f64();
-        formats::write(&results, formats, out)?;
-        Ok(results)
+        formats::write(results, formats, out)
     }
 
     fn waiting(&self, from: &Path) -> Results {
@@ -270,19 +299,23 @@ impl Session {
         results
     }
 
-    /// What is to be built, and what the student is to be told. The error is for the student too.
-    fn take(&self, from: &Path) -> Result<(Tree, Vec<String>), String> {
-        let taken =
-            submission::take(from, &self.course.handed_out()).map_err(|refusal| refusal.to_string())?;
+    /// What is to be built, and what the student is to be told; or why nothing is taken, which is for the student too. The
+    /// outer error is that it could not be read, which is nobody's zero.
+    fn take(&self, from: &Path) -> io::Result<Result<(Tree, Vec<String>), String>> {
+        let taken = match submission::take(from, &self.course.handed_out()) {
+            Ok(taken) => taken,
+            Err(Refusal::Unreadable(why)) => return Err(io::Error::other(why)),
+            Err(refusal) => return Ok(Err(refusal.to_string())),
+        };
         let findings = source::check(&taken.files);
         if !findings.is_empty() {
             let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
-            return Err(format!("It holds what a submission may not hold:\n{}", lines.join("\n")));
+            return Ok(Err(format!("It holds what a submission may not hold:\n{}", lines.join("\n"))));
         }
         let ignored = taken.ignored.iter().map(|name| {
             format!("{name} was ignored: only the Rust files in raft/src and kvraft/src are yours, the rest is the course's")
         });
-        Ok((taken.files, ignored.collect()))
+        Ok(Ok((taken.files, ignored.collect())))
     }
 
     fn run_all(

@@ -27,7 +27,7 @@ use matrix::{Classic, Matrix};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo lab mutants                      the whole matrix
-  cargo lab mutants 19 vote --fresh      those with 19 or vote in their names, whatever is known of them
+  cargo lab mutants 19 vote --fresh      those with 19 or vote in their names, tried again
   cargo lab mutants --sample 5           five safety mutants, drawn by a fixed seed
   cargo lab mutants @lock-step           mutants of a correct variant
   cargo lab mutants --correct            correct solutions, 1000 seeds each: nobody may object

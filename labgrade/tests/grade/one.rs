@@ -223,9 +223,10 @@ fn what_keeps_it_from_beginning_is_said_and_leaves_a_zero() {
     let place = place.path();
     course(place);
     put(place, "bad.toml", "labs = [\"9Z\"]\n");
+    put(place, "good/raft/src/lib.rs", GOOD);
     let output = labgrade(
         place,
-        &["grade", "--policy", "bad.toml", "--submission", "x", "--out", "out", "--format", "gradescope"],
+        &["grade", "--policy", "bad.toml", "--submission", "good", "--out", "out", "--format", "gradescope"],
     );
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -234,6 +235,12 @@ fn what_keeps_it_from_beginning_is_said_and_leaves_a_zero() {
         serde_json::from_str(&fs::read_to_string(place.join("out/results.json")).unwrap()).unwrap();
     assert_eq!(shown["score"], 0.0);
     assert!(shown["output"].as_str().unwrap().contains("did not finish"), "{shown}");
+    // Nothing is built for a submission that is not there.
+    let output =
+        labgrade(place, &["grade", "--policy", "policy.toml", "--submission", "none", "--out", "out"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("none: No such file") && !place.join("work").exists(), "{said}");
     let output = Command::new(env!("CARGO_BIN_EXE_labgrade"))
         .args(["policy", "student", "policy.toml"])
         .current_dir(place)
