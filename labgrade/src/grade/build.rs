@@ -69,7 +69,10 @@ impl Builder {
     pub(crate) fn new(root: &Path, work: &Path, strength: Strength, limit: Duration) -> io::Result<Builder> {
         let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let ask = |question: &[&str]| -> io::Result<String> {
-            let asked = Command::new(&rustc).args(question).current_dir(root).output()?;
+            let asked = Command::new(&rustc).args(question).current_dir(root).output();
+            let asked = asked.map_err(|error| {
+                io::Error::other(format!("{} cannot be run: {error}", rustc.to_string_lossy()))
+            })?;
             Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
         };
         let toolchain = PathBuf::from(ask(&["--print", "sysroot"])?);

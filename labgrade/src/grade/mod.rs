@@ -154,7 +154,9 @@ enum PolicyCommand {
 impl Place {
     fn open(&self, policy: Policy) -> io::Result<Session> {
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let course = self.course.as_ref().unwrap_or(&built_in).canonicalize()?;
+        let course = self.course.as_ref().unwrap_or(&built_in);
+        see(course)?;
+        let course = course.canonicalize()?;
         let work = self.work.clone().unwrap_or_else(|| course.join("target/grade"));
         Session::open(policy, &course, &work, self.without_namespaces)
     }
@@ -178,10 +180,10 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     Ok(if results.state == State::Incomplete { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
 }
 
-/// Sees that there is a submission, before what takes minutes.
-fn see(submission: &Path) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", submission.display()));
-    fs::metadata(submission).map(drop).map_err(named)
+/// Sees that there is such a file or directory, before what takes minutes.
+fn see(path: &Path) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    fs::metadata(path).map(drop).map_err(named)
 }
 
 /// The policy in a file, or the one that holds without; for these labs only, if any are named.

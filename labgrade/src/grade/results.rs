@@ -109,7 +109,10 @@ impl Results {
 
     /// One paragraph on the whole, for the student.
     pub(crate) fn summary(&self) -> String {
-        let not_judged = self.tests.iter().filter(|test| test.status == Status::NotJudged).count();
+        let not_judged = match self.tests.iter().filter(|test| test.status == Status::NotJudged).count() {
+            1 => "1 test".to_owned(),
+            count => format!("{count} tests"),
+        };
         let points = format!("{} of {} points", number(self.final_points()), number(self.points_max()));
         let mut text = match &self.state {
             State::Unfinished => {
@@ -118,7 +121,7 @@ impl Results {
             State::Refused(why) => format!("The submission was not graded.\n\n{why}"),
             State::Graded => points,
             State::Incomplete => format!(
-                "{points} so far. {not_judged} tests could not be judged. That is not held against you: no zero was \
+                "{points} so far. {not_judged} could not be judged. That is not held against you: no zero was \
                  given for them, and the staff has been told."
             ),
         };
@@ -264,7 +267,7 @@ pub(crate) mod tests {
     fn nothing_counts_until_the_end() {
         let mut results = example();
         assert_eq!((results.points(), results.points_max(), results.final_points()), (2.0, 8.0, 2.0));
-        assert!(results.summary().starts_with("2 of 8 points so far. 1 tests could not be judged"));
+        assert!(results.summary().starts_with("2 of 8 points so far. 1 test could not be judged"));
         results.state = State::Unfinished;
         assert_eq!(results.final_points(), 0.0);
         assert!(results.summary().starts_with("The grader did not finish"));

@@ -484,7 +484,9 @@ fn line(work: &Work, found: &Found) -> String {
 
 /// What a command prints, if it ends well.
 fn said_by(command: &mut Command) -> io::Result<String> {
-    let output = command.output()?;
+    let output = command.output().map_err(|error| {
+        io::Error::other(format!("{} cannot be run: {error}", command.get_program().to_string_lossy()))
+    })?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(io::Error::other(format!("{}: {why}", command.get_program().to_string_lossy())));
