@@ -1,4 +1,5 @@
-//! Ctrl-C, and being asked to end: what is going on is brought to an end in order; a second time, at once.
+//! Ctrl-C, and being asked to end: students' commands bring to an end in order what is going on, and a second time end at
+//! once. A grader ends at once, as its results are whole at any time.
 
 use std::io;
 use std::process;
@@ -21,4 +22,14 @@ pub(crate) fn interrupts() -> io::Result<Receiver<()>> {
     })
     .map_err(io::Error::other)?;
     Ok(receiver)
+}
+
+/// From now on a signal ends this process, after `last`: that of a container too, whose first process is deaf to signals that
+/// it does not ask for. To be called once in a process.
+pub(crate) fn end_at_once(last: impl Fn() + Send + 'static) -> io::Result<()> {
+    let end = move || {
+        last();
+        process::exit(exit::INTERRUPTED.into());
+    };
+    ctrlc::set_handler(end).map_err(io::Error::other)
 }

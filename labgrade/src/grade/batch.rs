@@ -33,7 +33,8 @@ use crate::progress::Progress;
 /// Writes a directory for each, and for the staff class.md and class.csv. Started again, it grades what has no result yet, or
 /// has changed.
 ///
-/// Exit code: 0 if each has a result; 2 if grading could not begin; 3 if some tests or submissions could not be judged.
+/// Exit code: 0 if each has a result; 2 if grading could not begin; 3 if some tests or submissions could not be judged; 130
+/// after Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo lab batch submissions --policy course/policy.toml --out results
@@ -309,10 +310,15 @@ fn line(results: &Results) -> String {
     let points = format!("{} of {} points", number(results.final_points()), number(results.points_max()));
     match &results.state {
         State::Graded => points,
-        State::Refused(why) => format!("refused: {}", why.lines().next().unwrap_or_default()),
+        State::Refused(why) => format!("refused: {}", first_line(why)),
         State::Incomplete => format!("{points}; some tests were not judged"),
         State::Unfinished => "the grader did not finish".to_owned(),
     }
+}
+
+/// Why a submission was refused, in short.
+pub(super) fn first_line(why: &str) -> &str {
+    why.lines().next().unwrap_or_default().trim_end_matches(':')
 }
 
 fn naming(path: &Path, error: io::Error) -> io::Error {

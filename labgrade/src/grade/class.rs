@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::batch::first_line;
 use super::formats::markdown::plain;
 use super::results::{Results, State, Status, number};
 use crate::cause::without_numbers;
@@ -152,7 +153,7 @@ impl Class {
             let of_labs: Vec<_> = labs.iter().map(|lab| member.of_lab(*lab)).collect();
             let points = format!("{} of {}", number(member.points()), number(member.points_max()));
             let state = match member.results.as_ref().map(|it| &it.state) {
-                Some(State::Refused(why)) => format!("refused: {}", why.lines().next().unwrap_or_default()),
+                Some(State::Refused(why)) => format!("refused: {}", first_line(why)),
                 _ => member.state().to_owned(),
             };
             let [name, state] = [&member.name, &state].map(|text| plain(text));

@@ -65,6 +65,7 @@ use session::{Session, Watch};
 
 use crate::labs::Lab;
 use crate::progress::Progress;
+use crate::signals;
 
 /// Exit code for results in which some tests were not judged.
 const INCOMPLETE: u8 = 3;
@@ -75,7 +76,7 @@ const INCOMPLETE: u8 = 3;
 /// runs each test over the seeds of a policy, all of it jailed. Writes results in any of several formats, anew after every test.
 ///
 /// Exit code: 0 if there is a result, be it a zero; 2 if grading could not begin; 3 if some tests could not be judged through
-/// no fault of the submission's.
+/// no fault of the submission's; 130 after Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo lab grade --submission alice.zip --format markdown --out results
@@ -138,7 +139,7 @@ pub(crate) struct PolicyArgs {
 enum PolicyCommand {
     /// See that correct solutions get full marks: a seed on which one fails would fail students
     ///
-    /// Exit code: 0 if they do, 1 if not, 2 if that could not be found out.
+    /// Exit code: 0 if they do, 1 if not, 2 if that could not be found out; 130 after Ctrl-C.
     Check {
         policy: PathBuf,
         /// A directory with raft/src and kvraft/src; may be given several times [default: the course's own solution]
@@ -153,6 +154,8 @@ enum PolicyCommand {
 
 impl Place {
     fn open(&self, policy: Policy) -> io::Result<Session> {
+        // What is jailed without namespaces does not die with this process.
+        signals::end_at_once(|| drop(jail::kill_all()))?;
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let course = self.course.as_ref().unwrap_or(&built_in);
         see(course)?;

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use wait4::Wait4;
 
 pub(crate) use inside::{Args, run};
+pub(crate) use strays::kill_all;
 
 /// The user, and group, that a command of root's becomes. Nobody's else, so that its processes can be counted.
 pub(crate) const NOBODY: u32 = 64_173;

@@ -13,7 +13,7 @@ pub(super) fn adopt() -> io::Result<()> {
 }
 
 /// Kills all descendants of this process and waits for them. To be called when none of them is to live.
-pub(super) fn kill_all() -> io::Result<()> {
+pub(crate) fn kill_all() -> io::Result<()> {
     loop {
         let children = children();
         if children.is_empty() {
