@@ -200,7 +200,7 @@ impl TestResult {
     /// `29 of 30`, and what of the rest.
     pub(crate) fn runs(&self) -> String {
         let tried = if self.known < self.wanted && self.status == Status::Failed {
-            format!("; {} were not tried, as none had passed", self.wanted - self.known)
+            format!(" ({} not tried, as none had passed)", self.wanted - self.known)
         } else {
             String::new()
         };
@@ -212,7 +212,8 @@ impl TestResult {
         match (self.headline.as_str(), self.seed) {
             ("", _) => self.runs(),
             (headline, Some(seed)) => format!("{}; seed {seed}: {headline}", self.runs()),
-            (headline, None) if self.status == Status::NotRun => headline.to_owned(),
+            // No run was ever made, and the reason says it all.
+            (headline, None) if self.known == 0 => headline.to_owned(),
             (headline, None) => format!("{}; {headline}", self.runs()),
         }
     }
@@ -294,7 +295,9 @@ pub(crate) mod tests {
         assert_eq!(lines[2], "3 of 30 runs passed; the grader broke");
         let mut hopeless = results.tests[3].clone();
         hopeless.known = 3;
-        assert!(hopeless.line().contains("0 of 30 runs passed; 27 were not tried, as none had passed"));
+        assert!(hopeless.line().contains("0 of 30 runs passed (27 not tried, as none had passed)"));
+        (hopeless.known, hopeless.seed, hopeless.headline) = (0, None, "it does not compile".into());
+        assert_eq!(hopeless.line(), "it does not compile");
         assert_eq!((number(2.0), number(2.5), number(0.333)), ("2".into(), "2.5".into(), "0.33".into()));
     }
 }
