@@ -85,3 +85,35 @@ fn the_readme_counts_the_tests() {
     }
     check(objections);
 }
+
+/// The objections to rows of a guide that say how many tests there are beside MIT's.
+fn miscounted(guide: &Page, others: usize) -> Vec<String> {
+    const WORDS: [&str; 13] = [
+        "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+        "twelve",
+    ];
+    let told = |row: Vec<String>| Some(row[0].strip_prefix("the ")?.strip_suffix(" others")?.to_string());
+    let wrong = |word: &String| WORDS.contains(&&**word) && WORDS.get(others) != Some(&&**word);
+    let words = guide.rows().into_iter().filter_map(told).filter(wrong);
+    words.map(|word| format!("{}: there are {others} others, not {word}", guide.path.display())).collect()
+}
+
+#[test]
+fn the_guides_count_the_tests_beside_mits() {
+    let readme = Page::read(&root().join("README.md")).rows();
+    let mut objections = Vec::new();
+    for lab in ["2A", "2B", "2C", "2D", "3A", "3B"] {
+        let row = readme.iter().find(|row| row[0] == lab).unwrap();
+        let counts: Vec<usize> =
+            row[2].split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
+        objections.extend(miscounted(&guide_of(lab), counts[0] - counts[1]));
+    }
+    check(objections);
+}
+
+#[test]
+fn a_wrong_count_is_noticed() {
+    let page = Page::parse(&root().join("page.md"), "| h |\n|---|\n| the two others | 20 ms |\n");
+    assert!(miscounted(&page, 2).is_empty());
+    assert_eq!(miscounted(&page, 3).len(), 1);
+}
