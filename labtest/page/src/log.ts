@@ -5,6 +5,8 @@
 
 /** A server's number, or the name of somebody else. */
 export type Party = number | string;
+/** As its digits where JavaScript would lose some of them. */
+export type Numeral = number | string;
 /** Index, term, command as text; `null` of an entry of which only the term is known. */
 export type Entry = [index: number, term: number, command: string | null];
 export type Role = "follower" | "candidate" | "leader" | "dead";
@@ -41,9 +43,9 @@ export type Line = Common & (
 );
 export interface SendLine extends Common {
   kind: "send"; id: number; call: number; from: Party; to: Party; type: string; bytes: number; more_fields?: boolean;
-  term?: number; last_log_index?: number; last_log_term?: number; vote_granted?: boolean;
-  prev_log_index?: number; prev_log_term?: number; leader_commit?: number; count?: number; entries?: Entry[];
-  success?: boolean; last_included_index?: number; last_included_term?: number; data_bytes?: number;
+  term?: Numeral; last_log_index?: Numeral; last_log_term?: Numeral; vote_granted?: boolean;
+  prev_log_index?: Numeral; prev_log_term?: Numeral; leader_commit?: Numeral; count?: number; entries?: Entry[];
+  success?: boolean; last_included_index?: Numeral; last_included_term?: Numeral; data_bytes?: number;
 }
 export interface StateLine extends Common {
   kind: "state"; server: number; role?: Role; term?: number; voted_for?: number | null; leader?: number | null;
@@ -132,19 +134,21 @@ export function parse(file: string): Log {
   const notes: string[] = [];
   if (head["version"] !== 1) notes.push(`The log is of version ${String(head["version"])}; this page was made for version 1.`);
   const lines: Line[] = [];
-  let unreadable = 0;
+  const someAreLarge = LARGE.test(file);
+  let unreadable = 0, rounded = false;
   while (at < file.length) {
     const end = file.indexOf("\n", at + 1);
     const json = file.slice(at + 1, end < 0 ? file.length : end);
     at = end < 0 ? file.length : end;
     if (json === "") continue;
     const line = parsed(json);
-    if (readable(line)) lines.push(line);
-    else if (!laterKind(line)) unreadable++;
+    if (readable(line)) {
+      lines.push(line);
+      if (someAreLarge) rounded = !keepDigits(line, json) || rounded;
+    } else if (!laterKind(line)) unreadable++;
   }
   if (unreadable > 0) notes.push(`${unreadable} lines of the log could not be read and are not shown.`);
-  // As JavaScript reads them, larger ones are near to what they were.
-  if (LARGE.test(file)) notes.push("The log has numbers above 9,007,199,254,740,991. They are shown rounded; the log itself has all their digits.");
+  if (rounded) notes.push("Servers have numbers above 9,007,199,254,740,991. They are shown rounded; messages, and the log itself, have all their digits.");
   if (lines.at(-1)?.kind !== "end") notes.push("The log has no last line: it is not whole.");
   const string = (name: string) => typeof head[name] === "string" ? head[name] : "";
   const count = (name: string) => typeof head[name] === "number" ? head[name] : 0;
@@ -159,8 +163,16 @@ export function parse(file: string): Log {
   };
 }
 
-/** A number of which digits may be lost: terms may be as large as a server likes. */
+/** A number of which JavaScript loses digits: terms may be as large as a server likes, and an index below 0 is as large as it can be. */
 const LARGE = /"(term|index|last_log_index|last_log_term|prev_log_index|prev_log_term|leader_commit|commit|applied|first|last|last_included_index|last_included_term|next|match)":(9\d{15}|\d{17,})[,}]/;
+
+/** Lets a message have such numbers as they are written; whether no other line has any. */
+function keepDigits(line: Line, json: string): boolean {
+  // A name like these stands nowhere else: within a text its quotes would be escaped.
+  const large = [...json.matchAll(new RegExp(LARGE, "g"))].map(([, name, digits]) => [name, digits]);
+  if (line.kind === "send") Object.assign(line, Object.fromEntries(large));
+  return line.kind === "send" || large.length === 0;
+}
 
 function parsed(json: string): unknown {
   try {

@@ -1,5 +1,5 @@
 // The run in words: times, messages, events as sentences.
-import type { Entry, Line, Party } from "./log.ts";
+import type { Entry, Line, Numeral, Party } from "./log.ts";
 import { type Message, type Run, linesOf } from "./model.ts";
 
 /** A time of the run, in seconds: `1.234 567 s`. */
@@ -80,8 +80,8 @@ export function message(m: Message): string {
     case "RequestVote": return `RequestVote${term}, last entry ${l.last_log_index} of term ${l.last_log_term}`;
     case "RequestVoteReply": return `RequestVote reply${term}: ${yes(l.vote_granted, "vote granted", "vote refused") || "?"}`;
     case "AppendEntries": {
-      const count = l.count ?? l.entries?.length ?? 0, first = (l.prev_log_index ?? 0) + 1;
-      const what = count === 0 ? "heartbeat" : count === 1 ? `entry ${first}` : `entries ${first} to ${first + count - 1}`;
+      const count = l.count ?? l.entries?.length ?? 0, after = (n: number) => plus(l.prev_log_index ?? 0, n);
+      const what = count === 0 ? "heartbeat" : count === 1 ? `entry ${after(1)}` : `entries ${after(1)} to ${after(count)}`;
       return `AppendEntries${term}, ${what} after ${l.prev_log_index} of term ${l.prev_log_term}, leader_commit ${l.leader_commit}`;
     }
     case "AppendEntriesReply": return `AppendEntries reply${term}: ${yes(l.success, "success", "refused") || "?"}`;
@@ -90,6 +90,8 @@ export function message(m: Message): string {
     default: return m.reply ? `${m.method} reply` : l.type;
   }
 }
+
+const plus = (a: Numeral, b: number): Numeral => typeof a === "number" ? a + b : String(BigInt(a) + BigInt(b));
 
 export const between = (m: Message): string => `${short(m.from)} \u2192 ${short(m.to)}`;
 

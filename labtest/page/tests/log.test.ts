@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse } from "../src/log.ts";
+import { modelOf } from "../src/model.ts";
+import * as words from "../src/words.ts";
 import { HOSTILE, Script, replication } from "./script.ts";
 
 test("a whole log is read, line by line", () => {
@@ -16,10 +18,21 @@ test("a seed keeps all its digits", () => {
   assert.equal(parse(text).head.seed, "18446744073709551615");
 });
 
-test("numbers with more digits than a script keeps are announced", () => {
-  const with_term = (term: string) => parse(replication().text.replace('"term":1', `"term":${term}`)).notes.join();
-  assert.match(with_term("18446744073709551615"), /shown rounded/);
-  assert.equal(with_term("8999999999999999"), "");
+test("messages keep all digits of their numbers, and where others lose some it is said", () => {
+  const HUGE = "18446744073709551615";
+  const sent = (from: string, to: string) => {
+    const log = parse(replication().text.replace(from, to)), run = modelOf(log);
+    const message = run.messages.find(m => words.message(m).includes("1844"));
+    return { notes: log.notes.join(), text: message && words.message(message), fields: message && words.fields(message) };
+  };
+  const before = /"prev_log_index":\d+/.exec(replication().text)![0];
+  const { notes, text, fields } = sent(before, `"prev_log_index":${HUGE}`);
+  assert.equal(notes, "");
+  assert.ok(text?.includes(`after ${HUGE} of term`), text);
+  assert.ok(fields?.some(([name, value]) => name === "prev_log_index" && value === HUGE));
+  const state = /"kind":"state"[^}]*"term":\d+/.exec(replication().text)![0];
+  assert.match(sent(state, state.replace(/\d+$/, HUGE)).notes, /shown rounded/);
+  assert.equal(sent(state, state.replace(/\d+$/, "8999999999999999")).notes, "");
 });
 
 test("what is no log is refused", () => {
