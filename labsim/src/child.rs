@@ -354,35 +354,35 @@ fn collect(child: &Child, mut output: File, mut result: File, deadline: Instant)
 
 /// Why a child gave no result.
 fn why(status: ExitStatus, late: bool, output: &str, wall_max: Duration) -> String {
-    if late {
-        return format!("the run did not end within {wall_max:?} of real time, and did not answer");
-    }
-    let Some(signal) = status.signal() else {
-        let code = status.code().unwrap_or_default();
-        return match code {
-            0 => {
-                "the test's process ended before the test: something called `process::exit(0)`, or the test \
-                  binary has no test of this name"
-                    .into()
-            }
+    let why = if late {
+        format!("the run did not end within {wall_max:?} of real time, and did not answer")
+    } else if let Some(signal) = status.signal() {
+        match signal {
+            libc::SIGABRT if output.contains("has overflowed its stack") => "stack overflow (SIGABRT)".into(),
+            libc::SIGABRT if output.contains("memory allocation of") => "out of memory (SIGABRT)".into(),
+            libc::SIGABRT => "the process aborted (SIGABRT)".into(),
+            libc::SIGSEGV => "invalid memory access (SIGSEGV)".into(),
+            libc::SIGBUS => "invalid memory access (SIGBUS)".into(),
+            libc::SIGILL => "invalid instruction (SIGILL)".into(),
+            libc::SIGFPE => "arithmetic fault (SIGFPE)".into(),
+            libc::SIGXCPU => "CPU limit: the process used more CPU time than it may (SIGXCPU)".into(),
+            libc::SIGKILL => "killed (SIGKILL): by the system for want of memory, or by hand".into(),
+            other => format!("the process was ended by signal {other}"),
+        }
+    } else {
+        match status.code().unwrap_or_default() {
+            0 => "the test's process ended before the test: something called `exit(0)`, or the test binary has no \
+                  test of this name"
+                .into(),
             101 => "a panic outside the run ended the test's process: see the output above".into(),
             code => format!(
-                "the test's process ended before the test, with exit code {code}: something called `process::exit`"
+                "the test's process ended before the test, with exit code {code}: something called `exit`"
             ),
-        };
+        }
     };
-    match signal {
-        libc::SIGABRT if output.contains("has overflowed its stack") => "stack overflow (SIGABRT)".into(),
-        libc::SIGABRT if output.contains("memory allocation of") => "out of memory (SIGABRT)".into(),
-        libc::SIGABRT => "the process aborted (SIGABRT)".into(),
-        libc::SIGSEGV => "invalid memory access (SIGSEGV)".into(),
-        libc::SIGBUS => "invalid memory access (SIGBUS)".into(),
-        libc::SIGILL => "invalid instruction (SIGILL)".into(),
-        libc::SIGFPE => "arithmetic fault (SIGFPE)".into(),
-        libc::SIGXCPU => "CPU limit: the process used more CPU time than it may (SIGXCPU)".into(),
-        libc::SIGKILL => "killed (SIGKILL): by the system for want of memory, or by hand".into(),
-        other => format!("the process was ended by signal {other}"),
-    }
+    format!(
+        "{why}\nIt ended with the run's process, so what was recorded of it is lost: there is no report, and no page."
+    )
 }
 
 #[cfg(test)]

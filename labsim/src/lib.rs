@@ -189,7 +189,7 @@ use std::time::{Duration, Instant};
 pub use build_id::build_id;
 pub use env::{KnobError, Knobs};
 pub use options::{Handover, Options, Schedule};
-pub use report::{Failure, NoAnswer, PanicNote, Report, ThreadDump};
+pub use report::{Failure, NoAnswer, PanicNote, ProcessEnd, Report, ThreadDump};
 pub use sim::Alloc;
 pub use terminal::terminal_width;
 pub use test::{Run, Test, name_of, replay_command};
@@ -222,6 +222,12 @@ pub fn unsupported() -> Option<&'static str> {
 /// Whether the calling thread belongs to a simulated run.
 pub fn is_simulated() -> bool {
     sim::is_simulated()
+}
+
+/// Takes down which threads have waited for long, and where, and who holds what they wait for: for a run that is about to
+/// [`fail`], before anything is done to end it. Once is enough; later calls, and those outside a simulated run, do nothing. Takes no time of the run.
+pub fn diagnose() {
+    sim::diagnose();
 }
 
 /// Ends the run as a failure that is shown in the words of `report` and no others. To be called on the first thread.

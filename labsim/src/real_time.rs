@@ -8,6 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::options::Options;
+#[cfg(simulated)]
+use crate::report::ProcessEnd;
 use crate::report::{Failure, PanicNote, Report, ThreadDump, told};
 
 /// As [`crate::run`], but nothing is simulated. Of the limits only the one of real time is kept.
@@ -21,23 +23,31 @@ where
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let start = Instant::now();
     let (sender, receiver) = mpsc::channel();
+    let failed = sender.clone();
+    // Nobody waits any more if the receiver has gone.
+    set_present(Some(Box::new(move |failure| drop(failed.send(Err(failure))))));
     let body = move || {
-        let _ = sender.send(panic::catch_unwind(AssertUnwindSafe(f)));
+        let returned = panic::catch_unwind(AssertUnwindSafe(f));
+        let _ = sender.send(returned.map_err(|payload| {
+            told(&*payload).unwrap_or_else(|| Failure::Panicked(note(&*payload, start.elapsed())))
+        }));
     };
     if let Err(error) = thread::Builder::new().name("main".into()).spawn(body) {
         panic!("labsim: no thread for the run: {error}");
     }
-    let result = match receiver.recv_timeout(options.wall_max) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(payload)) => {
-            Err(told(&*payload).unwrap_or_else(|| Failure::Panicked(note(&*payload, start.elapsed()))))
-        }
+    let mut result = match receiver.recv_timeout(options.wall_max) {
+        Ok(result) => result,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
             let dump =
                 ThreadDump { name: "main".into(), state: "has not ended".into(), ..Default::default() };
             Err(Failure::WallLimit(options.wall_max, dump))
         }
     };
+    // Whoever has begun to end the run has ended it when this is done.
+    set_present(None);
+    if let Some(Err(failure)) = receiver.try_recv().ok().filter(|_| result.is_ok()) {
+        result = Err(failure);
+    }
     Report {
         result,
         seed: options.seed,
@@ -55,6 +65,30 @@ where
         names: Vec::new(),
         locks: Vec::new(),
         evidence: Vec::new(),
+    }
+}
+
+/// How the run that is going on is ended. Locked while somebody does so.
+type End = Box<dyn Fn(Failure) + Send>;
+
+static PRESENT: Mutex<Option<End>> = Mutex::new(None);
+
+fn set_present(end: Option<End>) {
+    *PRESENT.lock().unwrap_or_else(PoisonError::into_inner) = end;
+}
+
+/// Ends the run that is going on, from any of its threads, which would end the process: `what` says by what, and with
+/// which stack. Then it does not return. Returns if there is no run.
+#[cfg(simulated)]
+pub(crate) fn end(what: impl FnOnce() -> (ProcessEnd, Vec<String>)) {
+    let present = PRESENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(end) = &*present else { return };
+    let (by, stack) = what();
+    let name = thread::current().name().unwrap_or("unnamed").to_owned();
+    end(Failure::ProcessEnded(by, ThreadDump { name, stack, state: "runs".into(), ..Default::default() }));
+    drop(present);
+    loop {
+        thread::park();
     }
 }
 

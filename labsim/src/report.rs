@@ -105,6 +105,43 @@ pub enum Failure {
     OutsideWait(ThreadDump),
     /// The run's heap reached `memory_max`; which thread asked for more.
     MemoryLimit(usize, ThreadDump),
+    /// A thread ended the process, or would have: by what, and which.
+    ProcessEnded(ProcessEnd, ThreadDump),
+}
+
+/// What ends a process before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessEnd {
+    /// `std::process::exit` with this code.
+    Exit(i32),
+    /// `std::process::abort`.
+    Abort,
+    /// A panic that cannot be unwound, such as one in a destructor that runs because of another.
+    Panic,
+    /// More calls within calls than the thread has stack for.
+    StackOverflow,
+    /// An allocation that the system refused.
+    OutOfMemory,
+}
+
+impl fmt::Display for ProcessEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProcessEnd::Exit(code) => {
+                write!(f, "the test's process ended before the test: a thread called `process::exit({code})`")
+            }
+            ProcessEnd::Abort => f.write_str("the process aborted: a thread called `process::abort`"),
+            ProcessEnd::Panic => {
+                f.write_str("the process aborted: a thread panicked again while it was dealing with a panic")
+            }
+            ProcessEnd::StackOverflow => f.write_str(
+                "stack overflow: a thread's calls go too deep, most likely a recursion without end",
+            ),
+            ProcessEnd::OutOfMemory => {
+                f.write_str("out of memory: a thread asked for more at once than there is")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -149,6 +186,7 @@ impl fmt::Display for Failure {
                 writeln!(f, "memory limit: the run asked for more than {} MiB", limit >> 20)?;
                 write!(f, "{thread}")
             }
+            Failure::ProcessEnded(end, thread) => write!(f, "{end}\n{thread}"),
         }
     }
 }

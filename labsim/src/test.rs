@@ -147,7 +147,7 @@ impl Test {
                 order.take_output();
                 self.options.seed = order.task.seed;
                 self.options.record = order.task.record;
-                let finished = self.run_here(real, &order.task.locks, body);
+                let (finished, _) = self.run_here(real, &order.task.locks, body);
                 order.answer(&finished);
             }
             if let Some(judge) = Judge::asked() {
@@ -167,21 +167,27 @@ impl Test {
         self.options.seed = knobs.seed.map_or_else(fresh_seed, |(seed, _)| seed);
         let seed = self.options.seed;
         let name = self.name.clone();
-        let finished = self.run_here(real, &[], body);
+        let (finished, process_ended) = self.run_here(real, &[], body);
         if !finished.ok {
-            return Err(failure(&name, seed, real, &finished.text));
+            let text = failure(&name, seed, real, &finished.text);
+            if process_ended {
+                // As the standard library sees it the process is at its end: other threads that end, or call `exit`, wait for ever.
+                show(&text);
+                std::process::abort();
+            }
+            return Err(text);
         }
         println!("{}", success(&name, seed, 1, &finished));
         Ok(())
     }
 
-    /// The run itself, on this process.
+    /// The run itself, on this process; and whether a thread of it would have ended the process.
     fn run_here(
         self,
         real: bool,
         locks: &[u64],
         body: impl FnOnce(Run) -> String + Send + 'static,
-    ) -> Finished {
+    ) -> (Finished, bool) {
         let options = self.options;
         let run = Run { seed: options.seed, simulated: !real };
         let mut report = if real {
@@ -189,10 +195,11 @@ impl Test {
         } else {
             sim::run(&options, locks, move || body(run))
         };
+        let process_ended = matches!(report.result, Err(Failure::ProcessEnded(..)));
         if let Some(after) = self.after {
             after(&mut report);
         }
-        finished(report)
+        (finished(report), process_ended)
     }
 }
 

@@ -38,15 +38,44 @@ fn bad_exit_zero() {
     bad("bad_exit_zero", |_| std::process::exit(0));
 }
 
+#[expect(unconditional_recursion, reason = "that is the point")]
+fn deeper(n: &mut [u64; 64]) -> u64 {
+    let mut next = [n[0] + 1; 64];
+    deeper(&mut next) + std::hint::black_box(&next)[1]
+}
+
 #[test]
 fn bad_overflow() {
-    #[expect(unconditional_recursion, reason = "that is the point")]
-    fn deeper(n: &mut [u64; 64]) -> u64 {
-        let mut next = [n[0] + 1; 64];
-        deeper(&mut next) + std::hint::black_box(&next)[1]
-    }
     bad("bad_overflow", |_| {
         thread::Builder::new().name("deep".into()).spawn(|| deeper(&mut [0; 64])).unwrap().join().unwrap();
+    });
+}
+
+/// Other threads have come and gone since the thread began, and with them what the standard library prepares for such cases.
+#[test]
+fn bad_old_overflow() {
+    bad("bad_old_overflow", |_| {
+        let deep = || {
+            thread::sleep(Duration::from_millis(2));
+            deeper(&mut [0; 64])
+        };
+        let deep = thread::Builder::new().name("deep".into()).spawn(deep).unwrap();
+        (0..3).for_each(|_| thread::spawn(|| ()).join().unwrap());
+        deep.join().unwrap();
+    });
+}
+
+#[test]
+fn bad_panic() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("the second");
+        }
+    }
+    bad("bad_panic", |_| {
+        let _panics = Panics;
+        panic!("the first");
     });
 }
 
@@ -81,12 +110,26 @@ fn bad_signal() {
 fn every_way_to_die_is_named() {
     for handover in ["fast", "futex"] {
         for (name, says) in [
-            ("bad_abort", "the process aborted (SIGABRT)"),
-            ("bad_exit", "with exit code 7: something called `process::exit`"),
-            ("bad_exit_zero", "`process::exit(0)`"),
-            ("bad_overflow", "stack overflow (SIGABRT)"),
+            ("bad_abort", "the process aborted: a thread called `process::abort`\n  thread 'main': runs\n"),
+            (
+                "bad_exit",
+                "ended before the test: a thread called `process::exit(7)`\n  thread 'main': runs\n",
+            ),
+            (
+                "bad_exit_zero",
+                "ended before the test: a thread called `process::exit(0)`\n  thread 'main': runs\n",
+            ),
+            ("bad_overflow", "stack overflow: a thread's calls go too deep"),
+            ("bad_old_overflow", "stack overflow: a thread's calls go too deep"),
             ("bad_memory", "memory limit: the run asked for more than 64 MiB\n  thread 'main': runs\n"),
-            ("bad_allocation", "out of memory (SIGABRT)"),
+            (
+                "bad_allocation",
+                "out of memory: a thread asked for more at once than there is\n  thread 'main': runs\n",
+            ),
+            (
+                "bad_panic",
+                "the process aborted: a thread panicked again while it was dealing with a panic\n  thread 'main'",
+            ),
             ("bad_signal", "invalid memory access (SIGSEGV)"),
         ] {
             let environment = [("LAB_SEED", "4"), ("LAB_HANDOVER", handover)];
@@ -96,11 +139,18 @@ fn every_way_to_die_is_named() {
                 &[&format!("{name}: FAILED with seed 4\n"), says, "LAB_SEED=4@"],
             );
         }
-        fails_saying(
-            "bad_overflow",
-            &[("LAB_HANDOVER", handover)],
-            &["thread 'deep'", "has overflowed its stack"],
-        );
+        for name in ["bad_overflow", "bad_old_overflow"] {
+            let says = [
+                "thread 'deep'",
+                "has overflowed its stack",
+                "thread 'deep': runs\n      ",
+                "deeper at ",
+                " times)\n",
+            ];
+            fails_saying(name, &[("LAB_HANDOVER", handover)], &says);
+        }
+        let says = ["first, thread 'main' panicked", "the first", "the process aborted", "panic_in_cleanup"];
+        fails_saying("bad_panic", &[("LAB_HANDOVER", handover)], &says);
         fails_saying("bad_memory", &[("LAB_HANDOVER", handover)], &["hoard_one at "]);
     }
 }
@@ -362,7 +412,7 @@ fn eventually(condition: impl Fn() -> bool) -> bool {
 
 #[test]
 fn nothing_outlives_the_test() {
-    let failed = fails_saying("bad_orphan", &[], &["pids ", "SIGABRT"]);
+    let failed = fails_saying("bad_orphan", &[], &["pids ", "the process aborted"]);
     let line = failed.text.lines().find(|line| line.starts_with("pids ")).unwrap();
     for pid in line.split(' ').skip(1) {
         assert!(eventually(|| gone(pid)), "process {pid} is still there");

@@ -473,8 +473,9 @@ impl<N: Node> Inner<N> {
 
 impl<N: Node> Subject for Inner<N> {
     fn report(&self, _broken: Option<&'static Rule>) -> String {
-        // Every server is asked at once, each by a thread of its own: one that does not answer soon is shown so.
-        const PATIENCE: Duration = Duration::from_millis(300);
+        // Every server is asked at once, each by a thread of its own: one that does not answer soon is shown so. By then that
+        // thread has waited long enough for the report to tell what for.
+        const PATIENCE: Duration = Duration::from_millis(1100);
         let asked: Vec<_> = self
             .slots
             .lock()

@@ -224,8 +224,9 @@ fn run_once(run: &Run, style: Style, body: impl FnOnce(&Run) + Send + 'static) -
     let outcome = if wait_for_end(run) {
         Ok(report::summary(run))
     } else {
-        // The state of the servers is looked at before anything is ended.
+        // The state of the servers, and of their threads, is looked at before anything is ended.
         let report = report::failure(run, style);
+        labsim::diagnose();
         abandon(run);
         Err(report)
     };

@@ -24,6 +24,8 @@ static ALLOC: labtest::Alloc = labtest::Alloc;
 
 /// Set where the tests that are to fail are run.
 const INNER: &str = "LABTEST_INNER";
+/// How they are to end their process, if they are to.
+const END: &str = "LABTEST_END";
 /// Set to write the expected reports anew.
 const ANEW: &str = "LABTEST_NEW_REPORTS";
 
@@ -319,6 +321,36 @@ fn bad_start() {
     });
 }
 
+/// One thread of server 0 sleeps with its lock held, one of server 1 waits for a message with its, each for a while.
+#[test]
+fn bad_naps() {
+    failing(|play| {
+        play.begin();
+        play.run.phase("ask servers whose locks are held");
+        let hold = |server: usize, name: &str, nap: fn()| {
+            let (puppet, incarnation) = play.cluster.node(server).expect("it is alive");
+            let holder = move || {
+                let _held = puppet.state.lock();
+                nap();
+            };
+            incarnation.spawn(name.to_string(), holder);
+        };
+        hold(0, "sleeper", || std::thread::sleep(Duration::from_secs(40)));
+        hold(1, "listener", || {
+            let (_never, agreed) = crossbeam_channel::bounded::<()>(0);
+            let _ = agreed.recv_timeout(Duration::from_secs(50));
+        });
+        play.run.sleep(Duration::from_millis(1));
+        let asks = [0, 1].map(|server| {
+            let cluster = play.cluster.clone();
+            play.run.spawn("asks", move || cluster.state(server))
+        });
+        for ask in asks {
+            let _ = ask.join();
+        }
+    });
+}
+
 /// Server 0 is cut off, and goes on answering what it remembers. Nobody tells what it should have answered; the history does.
 #[test]
 fn bad_read() {
@@ -365,11 +397,66 @@ fn bad_appetite() {
     });
 }
 
+/// The ways to end the process, which student code must not.
+const ENDS: [(&str, &str); 6] = [
+    ("exit(0)", "the test's process ended before the test: a thread called `process::exit(0)`"),
+    ("exit(3)", "the test's process ended before the test: a thread called `process::exit(3)`"),
+    ("abort", "the process aborted: a thread called `process::abort`"),
+    ("panic", "the process aborted: a thread panicked again while it was dealing with a panic"),
+    ("overflow", "stack overflow: a thread's calls go too deep, most likely a recursion without end"),
+    ("allocation", "out of memory: a thread asked for more at once than there is"),
+];
+
+/// Ends the process in the way that the environment names.
+fn end() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("the second");
+        }
+    }
+    #[expect(unconditional_recursion, reason = "that is the point")]
+    fn deeper(n: &mut [u64; 64]) -> u64 {
+        let mut next = [n[0] + 1; 64];
+        deeper(&mut next) + std::hint::black_box(&next)[1]
+    }
+    // Of two calls the compiler makes one, which stands on no line.
+    #[inline(never)]
+    fn exit(code: i32) {
+        std::process::exit(code)
+    }
+    match &*env::var(END).expect("it was told how") {
+        "exit(0)" => exit(0),
+        "exit(3)" => exit(3),
+        "abort" => std::process::abort(),
+        "panic" => {
+            let _panics = Panics;
+            panic!("the first");
+        }
+        "overflow" => drop(deeper(&mut [0; 64])),
+        _ => drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 45))),
+    }
+}
+
 #[test]
-fn bad_end() {
+fn bad_end_in_thread() {
     failing(|play| {
         play.begin();
-        std::process::abort();
+        play.run.phase("let a thread end it");
+        let (_, incarnation) = play.cluster.node(1).expect("it is alive");
+        let spawn = || std::thread::Builder::new().name("ticker".into()).spawn(end);
+        let _ = play.run.calling(&incarnation, "start()", spawn);
+        play.run.sleep(Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn bad_end_in_callback() {
+    failing(|play| {
+        play.begin();
+        play.run.phase("let a callback end it");
+        play.puppet(1).peers[2].ask(&vec![OF_CLERK, 0]).on_reply(|_| end());
+        play.run.sleep(Duration::from_secs(1));
     });
 }
 
@@ -436,6 +523,34 @@ fn the_first_screen_says_what_went_wrong() {
         assert!(report.lines().count() <= LINES, "{name} does not fit on a screen");
         let long = report.lines().find(|line| line.chars().count() > columns && !line.contains("LAB_SEED"));
         assert_eq!(long, None, "in {name}");
+    }
+}
+
+/// Who holds a lock that others wait for is to blame, though he may not wait for long himself.
+#[test]
+fn who_sleeps_with_a_lock_held_is_shown() {
+    if time_is_real() {
+        return;
+    }
+    let report = report_of("bad_naps", COLUMNS);
+    let (_, hang) = report.split_once("\nthreads that have waited long for a lock:\n").expect(&report);
+    let hang = hang.replace("\n        ", " ");
+    let mut rest = hang.as_str();
+    for part in [
+        "  thread 'asks' of node 'server 0': waits for a lock or a signal since ",
+        "; thread 'sleeper' holds that lock\n",
+        "  thread 'asks' of node 'server 1': waits for a lock or a signal since ",
+        "; thread 'listener' holds that lock\n",
+        "\nthreads that wait while they hold such a lock:\n",
+        "  thread 'sleeper' of node 'server 0': sleeps since ",
+        " until 40.",
+        "sleep\n",
+        "  thread 'listener' of node 'server 1': waits for a lock or a signal since ",
+        " until 50.",
+        "      recv_timeout",
+    ] {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing there: {report}"));
+        rest = &rest[at + part.len()..];
     }
 }
 
@@ -519,21 +634,90 @@ fn a_failure_in_real_time_is_reported_too() {
     assert!(file(".timeline.html").is_ok());
 }
 
-/// Of a process that dies nothing is left but the word that it did.
-#[test]
-fn a_process_that_dies_is_reported() {
-    let directory = Directory::new("bad_end");
+/// What the test `name` says whose process `end`s, and the directory of its files.
+fn ended(name: &str, end: &str, more: &[(&str, &str)]) -> (String, Directory) {
+    let directory = Directory::new(&format!("{name}-{end}"));
     let output = Command::new(env::current_exe().expect("this executable"))
-        .args(["--exact", "bad_end", "--nocapture"])
-        .envs([(INNER, "1"), ("LAB_SEED", "7")])
+        .args(["--exact", name, "--nocapture"])
+        .envs([(INNER, "1"), ("LAB_SEED", "7"), (END, end)])
+        .envs(more.iter().copied())
         .env("LAB_TIMELINE", &directory.0)
         .output()
         .expect("the test binary runs again");
-    let report = String::from_utf8(output.stdout).expect("text");
-    for part in ["bad_end: FAILED with seed 7\n", "the process aborted (SIGABRT)", "to see it again"] {
-        assert!(report.contains(part), "{part:?} is missing in: {report}");
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text")).concat();
+    assert!(!output.status.success() && !text.contains("test result: ok"), "{name}, {end}: {text}");
+    (text, directory)
+}
+
+/// Whoever ends the process ends the run only, which then tells who did.
+#[test]
+fn what_ends_the_process_is_reported_too() {
+    if time_is_real() {
+        return;
     }
-    assert!(!directory.0.exists(), "there is nobody to write files");
+    for (name, phase) in
+        [("bad_end_in_thread", "let a thread end it"), ("bad_end_in_callback", "let a callback end it")]
+    {
+        for (end, says) in ENDS {
+            let (report, directory) = ended(name, end, &[]);
+            let phase = format!("s, in phase \"{phase}\":\n\n");
+            for part in [
+                &*format!("{name}: FAILED with seed 7\n"),
+                &phase,
+                says,
+                " of node 'server 1': runs\n",
+                // Where it was.
+                "labtest/tests/reports.rs:",
+                "\n1       follower              1     0       0  1(1)\n",
+                "as a page for a browser: ",
+                "to see it again:",
+            ] {
+                assert!(report.contains(part), "{name}, {end}: {part:?} is missing in: {report}");
+            }
+            if name == "bad_end_in_thread" {
+                assert!(report.contains("  thread 'ticker' of node"), "{report}");
+            }
+            if end == "overflow" {
+                assert!(
+                    report.contains("deeper at labtest/tests/reports.rs:") && report.contains(" times)\n")
+                );
+            }
+            let file = |kind: &str| fs::read_to_string(directory.0.join(format!("{name}-seed-7{kind}")));
+            let log = file(".ndjson").expect("a log");
+            let failure = log.lines().find(|line| line.starts_with("{\"kind\":\"failure\","));
+            let says = if end == "panic" { "the first" } else { says };
+            assert!(failure.is_some_and(|failure| failure.contains(says)), "{failure:?}");
+            assert!(log.ends_with("}}\n") && file(".timeline.html").is_ok(), "{log}");
+        }
+    }
+}
+
+/// There a handler of signals has too little room, and what overflows a stack leaves nothing but the word that it did. After
+/// a first panic the report is already being made when the second comes: it may be lost.
+#[test]
+fn what_ends_the_process_in_real_time_is_reported_too() {
+    for (end, says) in ENDS {
+        let (report, directory) = ended("bad_end_in_thread", end, &[("LAB_TIME", "real")]);
+        let is_lost = end == "overflow" || labsim::unsupported().is_some();
+        let says = if is_lost { "what was recorded of it is lost" } else { says };
+        for part in ["bad_end_in_thread: FAILED with seed 7\n", says, "to see it again"] {
+            assert!(report.contains(part), "{end}: {part:?} is missing in: {report}");
+        }
+        let has_page = report.contains("as a page for a browser: ");
+        assert!(has_page != is_lost || end == "panic", "{end}: {report}");
+        assert_eq!(directory.0.exists(), has_page, "{end}");
+    }
+}
+
+/// Where the run has no process of its own, that of the test harness must not end as if all were well.
+#[test]
+fn what_ends_the_process_of_the_tests_is_no_pass() {
+    for time in ["sim", "real"] {
+        for (end, _) in ENDS {
+            let (report, _) = ended("bad_end_in_thread", end, &[("LAB_INPROCESS", "1"), ("LAB_TIME", time)]);
+            assert!(!report.contains("bad_end_in_thread ... ok"), "{time}, {end}: {report}");
+        }
+    }
 }
 
 /// With colours the text is the same.

@@ -124,8 +124,7 @@ fn allocate(thread: &'static Thread, layout: Layout) -> *mut u8 {
 fn exhausted(full: Full) -> *mut u8 {
     if full == Full::Limit {
         if let Some(inside) = Inside::enter() {
-            inside.show_stack();
-            inside.end(Ending::Memory);
+            inside.end_here(Ending::Memory);
         }
     }
     // The standard library reports it and aborts.

@@ -102,6 +102,9 @@ extern "C" fn carry(carrier: *mut c_void) -> *mut c_void {
     // SAFETY: `create` passes a carrier.
     let carrier: &'static Carrier = unsafe { &*carrier.cast() };
     carrier.kernel_id.store(raw::thread_id(), Ordering::Relaxed);
+    if carrier.is_first || carrier.kind == Kind::Futex {
+        give_alternate_stack();
+    }
     if carrier.is_first {
         carrier.baton.await_start(carrier.kind);
     } else {
@@ -113,6 +116,26 @@ extern "C" fn carry(carrier: *mut c_void) -> *mut c_void {
         locals::renew();
     }
     ptr::null_mut()
+}
+
+/// Gives the calling kernel thread, which executes threads of a run, a stack for handlers of signals: room enough to take
+/// down the stack that has overflowed. The standard library sees that there is one and makes none for each thread, which
+/// would be the kernel thread's only until the next thread, or its end.
+fn give_alternate_stack() {
+    const SIZE: usize = 64 << 10;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // SAFETY: new memory, never freed; below it lies a page that cannot be written to. Without it, or if the kernel
+    // refuses, overflows end the process with a signal.
+    unsafe {
+        let start = libc::mmap(ptr::null_mut(), PAGE + SIZE, libc::PROT_NONE, flags, -1, 0);
+        if start == libc::MAP_FAILED {
+            return;
+        }
+        let start = start.add(PAGE);
+        libc::mprotect(start, SIZE, libc::PROT_READ | libc::PROT_WRITE);
+        let stack = libc::stack_t { ss_sp: start, ss_flags: 0, ss_size: SIZE };
+        raw::syscall(libc::SYS_sigaltstack, [ptr::from_ref(&stack) as usize, 0, 0, 0, 0, 0]);
+    }
 }
 
 /// The idle carriers of a run, by size of their stacks; the last that became idle is used first.

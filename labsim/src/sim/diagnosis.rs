@@ -1,12 +1,13 @@
 //! What reports say about threads: who waits where, as the user would tell it.
 
 use std::backtrace::Backtrace;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::locks::Lock;
 use super::runtime::Runtime;
 use super::scheduler::{Nanos, Scheduler, State, ThreadId, Waiting};
-use crate::report::ThreadDump;
+use crate::report::{ProcessEnd, ThreadDump};
 
 /// Names of frames that say how a thread was started, how it was stopped, or how the stack was taken: asked only
 /// where the executable has no line tables.
@@ -33,19 +34,53 @@ const FRAMES_MAX: usize = 24;
 /// The user's part of a stack, innermost first: his own frames, and the call of a library that he made last,
 /// such as `std::thread::sleep`.
 pub(crate) fn user_frames(stack: &Backtrace) -> Vec<String> {
-    let directory = std::env::current_dir().unwrap_or_default();
-    trim(&stack.to_string(), &directory.to_string_lossy())
+    trim(&frames_of(stack))
 }
 
-/// `directory` is what `./` stands for in places.
-fn trim(text: &str, directory: &str) -> Vec<String> {
-    let frames = parse(text, directory);
+fn frames_of(stack: &Backtrace) -> Vec<Frame> {
+    let directory = std::env::current_dir().unwrap_or_default();
+    parse(&stack.to_string(), &directory.to_string_lossy())
+}
+
+fn trim(frames: &[Frame]) -> Vec<String> {
+    let (below, users) = part(frames);
+    let mut users = users.peekable();
+    let called = below.last().filter(|frame| !frame.is_ours() && !frame.is_of_signal());
+    let called = called.filter(|_| users.peek().is_some());
+    let mut shown: Vec<(String, usize)> = Vec::new();
+    for frame in called.into_iter().chain(users).map(Frame::show) {
+        let is_full = shown.len() == FRAMES_MAX;
+        match shown.last_mut() {
+            // Who calls himself does so more often than anybody wants to read.
+            Some((last, times)) if *last == frame => *times += 1,
+            _ if is_full => break,
+            _ => shown.push((frame, 1)),
+        }
+    }
+    let show = |(frame, times)| if times == 1 { frame } else { format!("{frame} ({times} times)") };
+    shown.into_iter().map(show).collect()
+}
+
+/// The frames of libraries within the innermost of the user's frames, and the user's.
+fn part(frames: &[Frame]) -> (&[Frame], impl Iterator<Item = &Frame>) {
     let placed = frames.iter().any(|frame| !frame.place.is_empty());
-    let users = |frame: &&Frame| if placed { frame.is_in_users_source() } else { !frame.is_plumbing() };
-    let Some(first) = frames.iter().position(|frame| users(&frame)) else { return Vec::new() };
-    let called = first.checked_sub(1).map(|at| &frames[at]).filter(|frame| !frame.is_ours());
-    let rest = frames[first..].iter().filter(users);
-    called.into_iter().chain(rest).take(FRAMES_MAX).map(Frame::show).collect()
+    let is_users =
+        move |frame: &&Frame| if placed { frame.is_in_users_source() } else { !frame.is_plumbing() };
+    let first = frames.iter().position(|frame| is_users(&frame)).unwrap_or(frames.len());
+    (&frames[..first], frames[first..].iter().filter(is_users))
+}
+
+/// Why a thread called `abort`: judged by the names that the standard library gives to what calls it.
+pub(crate) fn why_aborted(stack: &Backtrace) -> ProcessEnd {
+    const CALLERS: [(&str, ProcessEnd); 3] = [
+        ("stack_overflow", ProcessEnd::StackOverflow),
+        ("alloc_error", ProcessEnd::OutOfMemory),
+        ("panic_with_hook", ProcessEnd::Panic),
+    ];
+    let frames = frames_of(stack);
+    let (below, _) = part(&frames);
+    let caller = |frame: &Frame| CALLERS.into_iter().find(|(name, _)| frame.name.contains(name));
+    below.iter().find_map(caller).map_or(ProcessEnd::Abort, |(_, end)| end)
 }
 
 #[derive(Debug)]
@@ -71,6 +106,11 @@ impl Frame {
             && !elsewhere.iter().any(|part| self.place.contains(part))
     }
 
+    /// Where the kernel lets a handler begin.
+    fn is_of_signal(&self) -> bool {
+        self.name == "<unknown>" || self.name.contains("restore_rt")
+    }
+
     fn is_plumbing(&self) -> bool {
         PLUMBING.iter().any(|prefix| self.name.starts_with(prefix))
     }
@@ -84,7 +124,7 @@ impl Frame {
     }
 }
 
-/// The frames of a printed backtrace.
+/// The frames of a printed backtrace; `directory` is what `./` stands for in places.
 fn parse(text: &str, directory: &str) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::new();
     for line in text.lines().map(str::trim_start) {
@@ -131,7 +171,7 @@ pub(crate) fn at_lock(stack: &Backtrace) -> Option<Slow> {
 }
 
 /// The mutex for which the thread waits, which showed this stack.
-pub(crate) fn waited_for(runtime: &Runtime, id: ThreadId, stack: &Backtrace) -> Option<Lock> {
+pub(super) fn waited_for(runtime: &Runtime, id: ThreadId, stack: &Backtrace) -> Option<Lock> {
     let State::Waiting(Waiting { futex: Some((address, _)), .. }) =
         runtime.scheduler.borrow().thread(id).state
     else {
@@ -140,7 +180,33 @@ pub(crate) fn waited_for(runtime: &Runtime, id: ThreadId, stack: &Backtrace) -> 
     Lock::waited_for(address, at_lock(stack)?)
 }
 
-/// A thread of a run that is over.
+/// Threads that have waited for long, or keep others waiting.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    pub(super) at_lock: Vec<ThreadDump>,
+    pub(super) elsewhere: Vec<ThreadDump>,
+    /// The mutexes waited for.
+    pub(super) locks: Vec<Lock>,
+}
+
+/// What these stacks show: which of them end in a lock.
+pub(super) fn waits(runtime: &Runtime, stacks: &[(ThreadId, Backtrace)]) -> Waits {
+    let mut waits = Waits::default();
+    for (id, stack) in stacks {
+        // To find the names of a stack takes a while, but is no busy loop.
+        runtime.progress.fetch_add(1, Ordering::Relaxed);
+        let dump = dump(runtime, *id, Some(stack));
+        if at_lock(stack).is_some() {
+            waits.at_lock.push(dump)
+        } else {
+            waits.elsewhere.push(dump)
+        }
+        waits.locks.extend(waited_for(runtime, *id, stack));
+    }
+    waits
+}
+
+/// A thread of a run that is over, or stands still.
 pub(crate) fn dump(runtime: &Runtime, id: ThreadId, stack: Option<&Backtrace>) -> ThreadDump {
     let name = runtime.name_of(id);
     let lock = stack.and_then(|stack| waited_for(runtime, id, stack));
@@ -207,7 +273,7 @@ fn seconds(at: Nanos) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::trim;
+    use super::{parse, trim};
 
     #[test]
     fn a_stack_shows_the_call_that_waits_and_the_users_frames() {
@@ -232,13 +298,22 @@ mod tests {
             "send<u32> at index-1949/crossbeam-channel-0.5.17/src/channel.rs:442:46",
             "apply_loop at /home/s/labs/raft/src/raft.rs:42:13",
         ];
-        assert_eq!(trim(&text, "/home/s/labs"), shown);
+        assert_eq!(trim(&parse(&text, "/home/s/labs")), shown);
+    }
+
+    #[test]
+    fn who_calls_himself_is_shown_once() {
+        let frame =
+            |number, name: &str| format!("{number:>4}: {name}\n             at /home/s/raft.rs:7:9\n");
+        let text: String = (0..9).map(|n| frame(n, if n == 8 { "ticker" } else { "deeper" })).collect();
+        let shown = ["deeper at /home/s/raft.rs:7:9 (8 times)", "ticker at /home/s/raft.rs:7:9"];
+        assert_eq!(trim(&parse(&text, "/")), shown);
     }
 
     #[test]
     fn without_line_tables_names_decide() {
         let text = "   0: std::thread::sleep\n   1: raft::tick\n   2: start_thread\n";
-        assert_eq!(trim(text, "/"), ["std::thread::sleep", "raft::tick"]);
-        assert_eq!(trim("   0: std::backtrace::Backtrace::create\n", "/"), Vec::<String>::new());
+        assert_eq!(trim(&parse(text, "/")), ["std::thread::sleep", "raft::tick"]);
+        assert_eq!(trim(&parse("   0: std::backtrace::Backtrace::create\n", "/")), Vec::<String>::new());
     }
 }

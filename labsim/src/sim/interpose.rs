@@ -5,15 +5,19 @@
 //!
 //! Invariant: no function here unwinds, and none allocates from the run's heap (they are inside the runtime).
 
+use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::diagnosis;
 use super::handover::Kind;
 use super::raw::{self, real, with_errno};
-use super::runtime::Inside;
+use super::runtime::{Ending, Inside};
 use super::scheduler::{Nanos, Waiting};
 use super::thread::Thread;
+use crate::real_time;
+use crate::report::ProcessEnd;
 
 /// How many processors a run has: the same everywhere, or a thread pool's size would change the schedule.
 const PROCESSORS: usize = 4;
@@ -344,6 +348,57 @@ pub(super) unsafe extern "C" fn read(file: c_int, buffer: *mut c_void, count: us
     let args = [file as usize, buffer as usize, count, 0, 0, 0];
     // SAFETY: the caller's arguments, passed on.
     with_errno(unsafe { raw::syscall(libc::SYS_read, args) }) as isize
+}
+
+/// Ends the run instead of the process, which still has to report it.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn exit(code: c_int) -> ! {
+    end_run(Ending::Exit(code));
+    let real = real!(exit: extern "C" fn(c_int) -> !);
+    real(code)
+}
+
+/// As [`exit`]. The standard library calls it too: where a panic cannot be unwound, where the system refuses memory, and, in
+/// the handler of the signal, where a stack overflows.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn abort() -> ! {
+    end_run(Ending::Abort);
+    let real = real!(abort: extern "C" fn() -> !);
+    real()
+}
+
+/// Returns if there is no run to end, and if the runtime itself was interrupted: then its state cannot be relied on.
+fn end_run(ending: Ending) {
+    if let Some(inside) = Inside::enter() {
+        inside.end_here(ending);
+    }
+    if Thread::current().is_none() {
+        real_time_end(ending);
+    }
+}
+
+/// The same in real time. A handler of a signal has too little stack for it there.
+fn real_time_end(ending: Ending) {
+    if !on_alternate_stack() {
+        real_time::end(|| {
+            let stack = Backtrace::force_capture();
+            let end = match ending {
+                Ending::Exit(code) => ProcessEnd::Exit(code),
+                _ => diagnosis::why_aborted(&stack),
+            };
+            (end, diagnosis::user_frames(&stack))
+        });
+    }
+}
+
+fn on_alternate_stack() -> bool {
+    // SAFETY: a zeroed record is valid, and is written to.
+    unsafe {
+        let mut stack: libc::stack_t = std::mem::zeroed();
+        let args = [0, std::ptr::from_mut(&mut stack) as usize, 0, 0, 0, 0];
+        raw::syscall(libc::SYS_sigaltstack, args);
+        stack.ss_flags & libc::SS_ONSTACK != 0
+    }
 }
 
 fn refuse(message: &std::ffi::CStr) {

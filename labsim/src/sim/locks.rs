@@ -94,6 +94,11 @@ impl Watched {
         }
     }
 
+    /// Who holds any of them.
+    pub(super) fn holders(&self) -> Vec<ThreadId> {
+        self.0.borrow().iter().filter_map(|(_, holder)| *holder).collect()
+    }
+
     pub(super) fn holder(&self, lock: Lock) -> Option<ThreadId> {
         self.0.borrow().iter().find(|(watched, _)| *watched == lock).and_then(|(_, holder)| *holder)
     }

@@ -26,7 +26,7 @@ pub use alloc::Alloc;
 pub(crate) use interpose::end_rather_than_wait;
 pub(crate) use run::{debugged, run, unsupported};
 pub(crate) use scope::{
-    Scope, add_node, alive_on, crash_node, current_node, eprint, freeze_node, is_simulated, now,
+    Scope, add_node, alive_on, crash_node, current_node, diagnose, eprint, freeze_node, is_simulated, now,
     preemption_point, set_node_clock, set_node_stalls, stop_here, thaw_node, trace_event, visit,
 };
 pub(crate) use what_if::what_if;

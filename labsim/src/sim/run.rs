@@ -6,18 +6,19 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::alloc;
+use super::diagnosis::{self, Waits};
 use super::handover::Kind;
 use super::interpose;
 use super::lifecycle;
 use super::locks::{Lock, Watched};
 use super::runtime::{Ending, Inside, Runtime};
-use super::scheduler::{State, ThreadId};
+use super::scheduler::{FIRST, State, ThreadId};
 use super::scope::Scope;
 use super::thread::Thread;
 use super::watchdog::{Watch, watch};
-use super::{alloc, diagnosis};
 use crate::options::{Handover, Options};
-use crate::report::{Failure, PanicNote, RecordedStep, Report, ThreadDump, told};
+use crate::report::{Failure, PanicNote, ProcessEnd, RecordedStep, Report, ThreadDump, told};
 
 /// Why this process cannot simulate, if it cannot.
 pub(crate) fn unsupported() -> Option<&'static str> {
@@ -150,15 +151,25 @@ pub(super) fn ended(runtime: &Runtime, ending: Ending) -> Failure {
         Ending::Deadlock => Failure::Deadlock(all(runtime)),
         Ending::Livelock => Failure::Livelock(all(runtime)),
         Ending::Stuck => {
-            let (stuck, _) = shown(runtime);
+            let stuck = diagnosis::waits(runtime, &runtime.stacks_shown.borrow()).at_lock;
             let others = all(runtime).into_iter().filter(|thread| !stuck.contains(thread)).collect();
             Failure::Stuck(stuck, others)
         }
-        Ending::Memory => {
-            let (id, stack) = runtime.stacks_shown.borrow_mut().pop().unzip();
-            Failure::MemoryLimit(alloc::limit(), running(runtime, id.unwrap_or(ThreadId(0)), stack))
+        Ending::Memory => Failure::MemoryLimit(alloc::limit(), ended_here(runtime).0),
+        Ending::Exit(code) => Failure::ProcessEnded(ProcessEnd::Exit(code), ended_here(runtime).0),
+        Ending::Abort => {
+            let (thread, stack) = ended_here(runtime);
+            let end = stack.map_or(ProcessEnd::Abort, |stack| diagnosis::why_aborted(&stack));
+            Failure::ProcessEnded(end, thread)
         }
     }
+}
+
+/// The thread that ended the run, and its stack.
+fn ended_here(runtime: &Runtime) -> (ThreadDump, Option<Backtrace>) {
+    let (id, stack) = runtime.stacks_shown.borrow_mut().pop().unzip();
+    let dump = diagnosis::dump(runtime, id.unwrap_or(FIRST), stack.as_ref());
+    (ThreadDump { state: "runs".into(), ..dump }, stack)
 }
 
 /// The one that ended the run.
@@ -180,17 +191,6 @@ fn all(runtime: &Runtime) -> Vec<ThreadDump> {
     alive(runtime).into_iter().map(|id| diagnosis::dump(runtime, id, stack(id))).collect()
 }
 
-/// Those whose stack was shown: where it ends in a lock, and the others.
-fn shown(runtime: &Runtime) -> (Vec<ThreadDump>, Vec<ThreadDump>) {
-    let (mut at_lock, mut others) = (Vec::new(), Vec::new());
-    for (id, stack) in runtime.stacks_shown.borrow().iter() {
-        let is_at_lock = diagnosis::at_lock(stack).is_some();
-        let dump = diagnosis::dump(runtime, *id, Some(stack));
-        if is_at_lock { at_lock.push(dump) } else { others.push(dump) }
-    }
-    (at_lock, others)
-}
-
 fn alive(runtime: &Runtime) -> Vec<ThreadId> {
     let scheduler = runtime.scheduler.borrow();
     let ids = (0..scheduler.threads().len() as u32).map(ThreadId);
@@ -202,10 +202,12 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
     let others = alive(runtime).into_iter().filter(|id| *id != ThreadId(0));
     let alive = others.map(|id| diagnosis::dump(runtime, id, None)).collect();
     let panicked = matches!(result, Err(Failure::Panicked(_) | Failure::Reported(_)));
-    let (stuck, waiting) = if panicked { shown(runtime) } else { (Vec::new(), Vec::new()) };
-    let shown = runtime.stacks_shown.take();
-    let locks = shown.iter().filter_map(|(id, stack)| diagnosis::waited_for(runtime, *id, stack));
-    let locks = locks.map(Lock::number).collect();
+    let of_end = diagnosis::waits(runtime, &runtime.stacks_shown.take());
+    let Waits { at_lock, elsewhere, locks } = match runtime.waits.take() {
+        Some(waits) if panicked => waits,
+        _ => Waits { locks: of_end.locks, ..Waits::default() },
+    };
+    let locks = locks.into_iter().map(Lock::number).collect();
     let count = if options.record { runtime.threads.borrow().len() } else { 0 };
     let names = (0..count as u32).map(|id| runtime.name_of(ThreadId(id))).collect();
     let mut scheduler = runtime.scheduler.borrow_mut();
@@ -220,8 +222,8 @@ fn report<R>(runtime: &Runtime, options: &Options, result: Result<R, Failure>) -
         threads: scheduler.threads().len(),
         memory_peak: alloc::peak().unwrap_or(0),
         alive,
-        stuck,
-        waiting,
+        stuck: at_lock,
+        waiting: elsewhere,
         panics: runtime.panics.take(),
         steps: steps.iter().map(|s| RecordedStep { thread: s.thread, now: s.now, hash: s.hash }).collect(),
         names,

@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::carrier::Idle;
-use super::diagnosis;
+use super::diagnosis::{self, Waits};
 use super::handover::Kind;
 use super::locks::Watched;
 use super::policy::Points;
@@ -46,6 +46,10 @@ pub(crate) enum Ending {
     Livelock,
     Stuck,
     Memory,
+    /// A thread called `exit`, with this code.
+    Exit(i32),
+    /// A thread called `abort`, or the standard library did for it.
+    Abort,
 }
 
 pub(crate) struct Runtime {
@@ -63,6 +67,8 @@ pub(crate) struct Runtime {
     /// Whom a thread that was resumed only to show its stack gives the baton back to.
     visitor: Cell<Option<&'static Thread>>,
     pub(super) stacks_shown: RefCell<Vec<(ThreadId, Backtrace)>>,
+    /// Of a run that fails with a panic.
+    pub(super) waits: RefCell<Option<Waits>>,
     pub(super) watched: Watched,
     pub(crate) panics: RefCell<Vec<PanicNote>>,
     pub(crate) ending: RefCell<Option<Ending>>,
@@ -102,6 +108,7 @@ impl Runtime {
             observers_random: RefCell::new(Rng::new(options.seed, 4)),
             visitor: Cell::new(None),
             stacks_shown: RefCell::default(),
+            waits: RefCell::default(),
             watched,
             panics: RefCell::default(),
             ending: RefCell::new(None),
@@ -360,6 +367,13 @@ impl Inside {
         raw::park_forever()
     }
 
+    /// The same, and its report shows where the calling thread is.
+    #[cold]
+    pub(super) fn end_here(&self, ending: Ending) -> ! {
+        self.show_stack();
+        self.end(ending)
+    }
+
     /// Ends the run if one of the threads waits for a lock.
     #[cold]
     fn examine(&self, suspects: Vec<ThreadId>) {
@@ -373,9 +387,25 @@ impl Inside {
 
     /// The first thread panicked: those that have waited for long may be the cause.
     pub(super) fn end_in_panic(&self) -> ! {
-        let suspects = self.scheduler().suspects_now(LONG_WAIT);
-        self.visit(suspects);
+        self.diagnose();
         self.end(Ending::Panicked)
+    }
+
+    /// Takes down who has waited for long, and who keeps others waiting, unless that was done before.
+    pub(super) fn diagnose(&self) {
+        let runtime = self.runtime();
+        if runtime.waits.borrow().is_some() {
+            return;
+        }
+        let mut suspects = self.scheduler().suspects_now(LONG_WAIT);
+        for holder in runtime.watched.holders() {
+            if !suspects.contains(&holder) && self.scheduler().shows_stack(holder) {
+                suspects.push(holder);
+            }
+        }
+        self.visit(suspects);
+        let stacks = runtime.stacks_shown.take();
+        *runtime.waits.borrow_mut() = Some(diagnosis::waits(runtime, &stacks));
     }
 
     fn started(&self) -> Vec<ThreadId> {

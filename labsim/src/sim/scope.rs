@@ -69,6 +69,12 @@ pub(crate) fn eprint(text: &str) {
     }
 }
 
+pub(crate) fn diagnose() {
+    if let Some(inside) = Inside::enter() {
+        inside.diagnose();
+    }
+}
+
 pub(crate) fn trace_event(value: u64) {
     if let Some(inside) = Inside::enter() {
         inside.scheduler().trace.event(value);

@@ -73,6 +73,7 @@ pub(super) fn of_failure(failure: &Failure) -> Failure {
         Failure::CpuLimit(limit, thread) => Failure::CpuLimit(*limit, of_thread(thread)),
         Failure::OutsideWait(thread) => Failure::OutsideWait(of_thread(thread)),
         Failure::MemoryLimit(limit, thread) => Failure::MemoryLimit(*limit, of_thread(thread)),
+        Failure::ProcessEnded(end, thread) => Failure::ProcessEnded(*end, of_thread(thread)),
     }
 }
 

@@ -29,8 +29,8 @@ const PHASES: usize = 4;
 /// Threads that wait, and calls of each: more than that helps nobody.
 const THREADS: usize = 5;
 const FRAMES: usize = 5;
-/// Threads that ask servers for their state for the report, and end them.
-const OWN: [&str; 2] = ["report", "end of the test"];
+/// Threads that ask servers for their state for the report.
+const OWN: &str = "report";
 
 /// What a run that passed is said to have done: `3 peers, 84 RPCs, 9,120 bytes, index 3`.
 pub(crate) fn summary(run: &Run) -> String {
@@ -154,7 +154,8 @@ fn ran_last(ended: &labsim::Failure) -> Option<&ThreadDump> {
         | labsim::Failure::WallLimit(_, thread)
         | labsim::Failure::CpuLimit(_, thread)
         | labsim::Failure::OutsideWait(thread)
-        | labsim::Failure::MemoryLimit(_, thread) => Some(thread),
+        | labsim::Failure::MemoryLimit(_, thread)
+        | labsim::Failure::ProcessEnded(_, thread) => Some(thread),
         _ => None,
     }
 }
@@ -162,7 +163,7 @@ fn ran_last(ended: &labsim::Failure) -> Option<&ThreadDump> {
 /// Of threads that have waited for long, for a lock and for something else, those that hang, and where they do.
 pub(crate) fn stuck(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
     // The harness's own, which tell of a failed run, wait because others do.
-    let (own, others): (Vec<_>, Vec<_>) = at_lock.iter().partition(|thread| OWN.contains(&&*thread.name));
+    let (own, others): (Vec<_>, Vec<_>) = at_lock.iter().partition(|thread| thread.name == OWN);
     let at_lock = if others.is_empty() { own } else { others };
     // Most that wait for something else wait for work, as they should; but not those that keep others waiting, nor
     // those that are to return at once.
