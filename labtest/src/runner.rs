@@ -171,10 +171,11 @@ fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
         Err(labsim::Failure::Reported(text)) => {
             of_run().map_or_else(|| std::mem::take(text), |told| told.to_string())
         }
-        Err(_) => match report::of_ended(run, report, style) {
-            Some(told) => told.to_string(),
+        Err(_) => match (report::of_ended(run, report, style), &report.result) {
+            (Some(told), _) => told.to_string(),
+            (None, Err(ended)) if !written.is_empty() => format!("{}\n", ended.to_string().trim_end()),
             // All that there is to say labsim says itself.
-            None => return,
+            _ => return,
         },
     };
     told += &report::afterwards(run, &stuck, style);

@@ -541,7 +541,7 @@ fn who_sleeps_with_a_lock_held_is_shown() {
         "; thread 'sleeper' holds that lock\n",
         "  thread 'asks' of node 'server 1': waits for a lock or a signal since ",
         "; thread 'listener' holds that lock\n",
-        "\nthreads that wait while they hold such a lock:\n",
+        "\nthreads that wait while they hold a lock that others want:\n",
         "  thread 'sleeper' of node 'server 0': sleeps since ",
         " until 40.",
         "sleep\n",
@@ -636,7 +636,8 @@ fn a_failure_in_real_time_is_reported_too() {
 
 /// What the test `name` says whose process `end`s, and the directory of its files.
 fn ended(name: &str, end: &str, more: &[(&str, &str)]) -> (String, Directory) {
-    let directory = Directory::new(&format!("{name}-{end}"));
+    let how: String = more.iter().map(|(_, value)| format!("-{value}")).collect();
+    let directory = Directory::new(&format!("{name}-{end}{how}"));
     let output = Command::new(env::current_exe().expect("this executable"))
         .args(["--exact", name, "--nocapture"])
         .envs([(INNER, "1"), ("LAB_SEED", "7"), (END, end)])
@@ -693,13 +694,17 @@ fn what_ends_the_process_is_reported_too() {
 }
 
 /// There a handler of signals has too little room, and what overflows a stack leaves nothing but the word that it did. After
-/// a first panic the report is already being made when the second comes: it may be lost.
+/// a first panic the report is already being made when the second comes: either may be told, and files may be lost.
 #[test]
 fn what_ends_the_process_in_real_time_is_reported_too() {
     for (end, says) in ENDS {
         let (report, directory) = ended("bad_end_in_thread", end, &[("LAB_TIME", "real")]);
         let is_lost = end == "overflow" || labsim::unsupported().is_some();
-        let says = if is_lost { "what was recorded of it is lost" } else { says };
+        let says = match end {
+            "panic" => "",
+            _ if is_lost => "what was recorded of it is lost",
+            _ => says,
+        };
         for part in ["bad_end_in_thread: FAILED with seed 7\n", says, "to see it again"] {
             assert!(report.contains(part), "{end}: {part:?} is missing in: {report}");
         }

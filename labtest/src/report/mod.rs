@@ -170,9 +170,12 @@ pub(crate) fn stuck(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
     let holds = |thread: &ThreadDump| at_lock.iter().any(|waits| is_kept_by(waits, thread));
     let (holders, others): (Vec<_>, Vec<_>) = waiting.iter().partition(|&thread| holds(thread));
     let in_calls = others.into_iter().filter(|thread| is_within_a_call(thread));
+    // Where the holder is shown, the harness's own question adds nothing.
+    let is_explained = |thread: &ThreadDump| holders.iter().any(|holder| is_kept_by(thread, holder));
+    let at_lock = at_lock.iter().filter(|thread| thread.name != OWN || !is_explained(thread));
     Stuck {
-        at_lock: at_lock.iter().copied().map(backtrace::of_thread).collect(),
-        holders: holders.into_iter().map(backtrace::of_thread).collect(),
+        at_lock: at_lock.copied().map(backtrace::of_thread).collect(),
+        holders: holders.iter().copied().map(backtrace::of_thread).collect(),
         in_calls: in_calls.map(backtrace::of_thread).collect(),
     }
 }
@@ -181,7 +184,7 @@ pub(crate) fn stuck(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
 pub(crate) struct Stuck {
     /// They wait for a lock.
     at_lock: Vec<ThreadDump>,
-    /// They hold such a lock, and wait for something else.
+    /// They hold a lock that others wait for, and wait for something else.
     holders: Vec<ThreadDump>,
     /// They have called into a server's code, and wait for something else.
     in_calls: Vec<ThreadDump>,
@@ -196,7 +199,7 @@ impl Stuck {
 /// What there is to add when the run is over: threads that wait, and the page of the rule.
 pub(crate) fn afterwards(run: &Run, stuck: &Stuck, style: Style) -> String {
     let mut out = threads("threads that have waited long for a lock", &stuck.at_lock, style);
-    out += &threads("threads that wait while they hold such a lock", &stuck.holders, style);
+    out += &threads("threads that wait while they hold a lock that others want", &stuck.holders, style);
     let title = "calls that have waited long for something other than a lock";
     out += &threads(title, &stuck.in_calls, style);
     let rule = run.shared.progress.try_lock().and_then(|progress| {
@@ -320,7 +323,11 @@ mod tests {
         let of_another_node = ThreadDump { node: "server 2".to_string(), ..holder.clone() };
         let works = thread("rpc", "server 1", "waits for a lock or a signal");
         let stuck = stuck(std::slice::from_ref(&waits), &[of_another_node, works, holder.clone()]);
-        assert_eq!(stuck.all(), [waits, holder]);
+        assert_eq!(stuck.all(), [waits.clone(), holder.clone()]);
+        // The harness's own question tells nothing then.
+        let own = ThreadDump { name: OWN.to_string(), ..waits };
+        assert_eq!(super::stuck(std::slice::from_ref(&own), &[holder.clone()]).all(), [holder]);
+        assert_eq!(super::stuck(std::slice::from_ref(&own), &[]).all(), [own]);
     }
 
     #[test]
