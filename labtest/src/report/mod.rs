@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(stuck.all(), [waits.clone(), holder.clone()]);
         // The harness's own question tells nothing then.
         let own = ThreadDump { name: OWN.to_string(), ..waits };
-        assert_eq!(super::stuck(std::slice::from_ref(&own), &[holder.clone()]).all(), [holder]);
+        assert_eq!(super::stuck(std::slice::from_ref(&own), std::slice::from_ref(&holder)).all(), [holder]);
         assert_eq!(super::stuck(std::slice::from_ref(&own), &[]).all(), [own]);
     }
 
