@@ -92,11 +92,11 @@ impl Node {
         self.with(|id| sim::set_node_clock(id, wall_offset_ns, drift_ppm));
     }
 
-    /// From now on the node's threads stall now and then: one in `one_in` of the schedule's preemptions costs up to `max` of
-    /// time, whoever else can run and whatever lock is held. So a program can lose its processor between any two
-    /// steps, as on a busy machine, and what it has looked at before may be out of date afterwards. How often, depends on the
-    /// seed; if its schedule does not preempt, never. 0 ends it. In real time this does nothing: there it happens by
-    /// itself.
+    /// From now on the node's threads, and those that [visit](Self::visit) it, stall now and then: one in `one_in` of the
+    /// schedule's preemptions, and of the wakes of another thread, such as by giving back a lock that others wait for, costs
+    /// up to `max` of time, whoever else can run and whatever lock is held. So a program can lose its processor between any
+    /// two steps, as on a busy machine, and what it has looked at before may be out of date afterwards. 0 ends it. In real
+    /// time this does nothing: there it happens by itself.
     ///
     /// A crash or a freeze of the node takes effect on a stalled thread when it goes on and next waits.
     pub fn set_stalls(&self, one_in: u32, max: Duration) {

@@ -222,12 +222,13 @@ impl<N: Node> Cluster<N> {
         let (node, incarnation) = self.node(server)?;
         let asked = run.events(|events| events.next());
         let State { term, is_leader } = run.calling(&incarnation, "state()", || node.state())?;
-        if incarnation.is_alive() {
+        // If it has crashed meanwhile, what its threads still say counts no more.
+        incarnation.is_alive().then(|| {
             run.note(|events, at| {
                 events.of_living(at, server, |life| What::State { life, asked, term, is_leader })
             });
-        }
-        Some(State { term, is_leader })
+            State { term, is_leader }
+        })
     }
 
     /// Gives a command to a server's code: `start` of `incarnation`. An accepted command goes into the records. A

@@ -152,39 +152,171 @@ fn late_and_repeated_2B() {
     });
 }
 
-/// Threads lose the processor between any two steps, and terms change meanwhile: what a thread has seen before it gave its
+/// A server hears of a new term by a message that has entries too: both are on disk when its answer leaves. It was not
+/// asked for its vote; a leader that goes on from where it was, or is given a command before it has said anything, sends
+/// such a message.
+#[test]
+fn entries_in_new_term_2C() {
+    test(3, |cfg| {
+        let stage = Stage::on(cfg);
+        let votes = Pattern::parse(&["vote", "*", "->", "A"]).expect("it is a pattern");
+        cfg.check_every_promise();
+        cfg.one_retry("first", 3);
+        for round in 1..=4 {
+            let leader = cfg.check_one_leader();
+            let [away, other] = [1, 2].map(|i| cfg.after(leader, i));
+            cfg.phase(format!(
+                "round {round}: an election that server {away}, whose clock is slow, does not hear of"
+            ));
+            cfg.set_drift(away, -800_000);
+            let mut names = Names::default();
+            names.servers.insert("A".into(), away);
+            stage.rule(votes.clone(), &names, Fate::Drop(Notice::AtOnce));
+            if round % 2 == 0 {
+                cfg.disconnect(away);
+            }
+            cfg.restart(leader);
+            cfg.connect(leader);
+            let candidates = [leader, other];
+            candidates.iter().for_each(|&server| cfg.set_stalls(server, 2, Duration::from_millis(50)));
+            let give = |server: &usize| cfg.start(*server, format!("in round {round}")).ok();
+            cfg.wait_until_asked(Duration::from_secs(3), || candidates.iter().find_map(give));
+            candidates.iter().for_each(|&server| cfg.set_stalls(server, 0, Duration::ZERO));
+            cfg.phase(format!("round {round}: server {away} hears of it, and restarts"));
+            cfg.connect(away);
+            cfg.one_retry(format!("heard {round}"), 3);
+            stage.clear();
+            cfg.set_drift(away, 0);
+            cfg.restart(away);
+            cfg.connect(away);
+            cfg.one_retry(format!("after {round}"), 3);
+        }
+    });
+}
+
+/// Threads lose the processor between any two steps, while elections are held: what a thread has seen before it gave its
 /// lock back may be out of date when it goes on. Figure 2's rules hold for the state as it is then.
-///
-/// One server's clock at a time is fast, so that it stands for election again and again.
+#[test]
+fn stalled_threads_2A() {
+    test(5, |cfg| {
+        stall_threads(cfg, Trouble::Elections, |cfg, server, _| {
+            let _ = cfg.state(server);
+        });
+        cfg.check_one_leader();
+    });
+}
+
+/// The same while every server is given commands.
 #[test]
 fn stalled_threads_2B() {
-    const STALL: Duration = Duration::from_millis(100);
     test(5, |cfg| {
-        if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
-            return;
-        }
         cfg.one_retry("first", 5);
-        cfg.phase(format!("threads stall, for up to {STALL:?}, while one server or another has no patience"));
-        cfg.all().for_each(|server| cfg.set_stalls(server, 8, STALL));
-        let begun = Instant::now();
-        let mut number = 0;
-        for round in 1..=10 {
-            let restless = cfg.random_server();
-            cfg.set_drift(restless, 2_000_000);
-            // By time, not by number: whoever holds the lock while it stalls takes long to accept a command.
-            while begun.elapsed() < round * Duration::from_millis(500) {
-                for server in cfg.all() {
-                    number += 1;
-                    let _ = cfg.start(server, format!("{number} to {server}"));
-                }
-                cfg.sleep(Duration::from_millis(25));
-            }
-            cfg.set_drift(restless, 0);
-        }
-        cfg.phase("they do not stall any more");
-        cfg.all().for_each(|server| cfg.set_stalls(server, 0, STALL));
+        stall_threads(cfg, Trouble::Elections, give_command);
         cfg.one_retry("last", 5);
     });
+}
+
+/// The same while one server or another crashes and restarts.
+#[test]
+fn stalled_threads_2C() {
+    test(3, |cfg| {
+        cfg.set_net(Net::Unreliable);
+        cfg.one_retry("first", 3);
+        stall_threads(cfg, Trouble::Crashes, give_command);
+        cfg.set_net(Net::Reliable);
+        cfg.one_retry("last", 3);
+    });
+}
+
+/// The same while servers make snapshots, and send them to one or another that was cut off.
+#[test]
+fn stalled_threads_2D() {
+    snapshot_test(3, |cfg| {
+        cfg.set_net(Net::Unreliable);
+        cfg.one_retry("first", 3);
+        stall_threads(cfg, Trouble::Cuts, |cfg, server, number| {
+            (0..5).for_each(|part| give_command(cfg, server, 5 * number + part));
+        });
+        cfg.set_net(Net::Reliable);
+        cfg.one_retry("last", 3);
+    });
+}
+
+fn give_command(cfg: &Config, server: usize, number: u32) {
+    let _ = cfg.start(server, format!("{number} to {server}"));
+}
+
+/// What happens beside the stalls.
+enum Trouble {
+    /// The clocks of up to four servers are so fast that they stand for election again and again.
+    Elections,
+    /// One server or another crashes, and restarts at once.
+    Crashes,
+    /// One server or another is cut off for a while.
+    Cuts,
+}
+
+/// For five seconds the threads of all servers stall, those too that `visit` each server every 25 ms.
+fn stall_threads(
+    cfg: &Config,
+    trouble: Trouble,
+    visit: impl Fn(&Config, usize, u32) + Clone + Send + 'static,
+) {
+    const ROUNDS: u32 = 10;
+    const ROUND: Duration = Duration::from_millis(500);
+    if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
+        return;
+    }
+    let meanwhile = match trouble {
+        Trouble::Elections => "has no patience",
+        Trouble::Crashes => "crashes",
+        Trouble::Cuts => "is cut off",
+    };
+    // Some mistakes show where stalls are long, and others where there are many.
+    let (one_in, stall) = (4 << cfg.random_below(2), Duration::from_millis(100 << cfg.random_below(3)));
+    cfg.phase(format!("threads stall, for up to {stall:?}, while one server or another {meanwhile}"));
+    cfg.all().for_each(|server| cfg.set_stalls(server, one_in, stall));
+    let begun = Instant::now();
+    let visitor = |server: usize| {
+        let visit = visit.clone();
+        cfg.spawn(format!("visitor of server {server}"), move |cfg| {
+            let mut number = 0;
+            // By time, not by number: whoever holds the lock while it stalls takes long to answer.
+            while begun.elapsed() < ROUNDS * ROUND {
+                number += 1;
+                visit(cfg, server, number);
+                cfg.sleep(Duration::from_millis(25));
+            }
+        })
+    };
+    let visitors: Vec<_> = cfg.all().map(visitor).collect();
+    for _ in 0..ROUNDS {
+        match trouble {
+            Trouble::Elections => {
+                let restless = [(); 4].map(|()| cfg.random_server());
+                restless.iter().for_each(|&server| cfg.set_drift(server, 2_000_000));
+                cfg.sleep(ROUND);
+                restless.iter().for_each(|&server| cfg.set_drift(server, 0));
+            }
+            Trouble::Crashes => {
+                let server = cfg.random_server();
+                cfg.restart(server);
+                cfg.connect(server);
+                cfg.set_stalls(server, one_in, stall);
+                cfg.sleep(ROUND);
+            }
+            Trouble::Cuts => {
+                let server = cfg.random_server();
+                cfg.disconnect(server);
+                cfg.sleep(ROUND / 2);
+                cfg.connect(server);
+                cfg.sleep(ROUND / 2);
+            }
+        }
+    }
+    visitors.into_iter().for_each(|visitor| visitor.join());
+    cfg.phase("they do not stall any more");
+    cfg.all().for_each(|server| cfg.set_stalls(server, 0, stall));
 }
 
 /// A server that was cut off for a while, and stood for election all that time, costs the others no more than a few
@@ -427,8 +559,11 @@ fn two_snapshots_2D() {
                 cfg.sleep(Duration::from_millis(1500));
             }
             stage.calm();
+            // Its threads may stall between any two steps, while the second snapshot is taken.
+            cfg.set_stalls(away, 8, Duration::from_millis(20));
             stage.release(Some(&snapshots), &names);
             cfg.one_retry("all", 3);
+            cfg.set_stalls(away, 0, Duration::ZERO);
         }
     });
 }

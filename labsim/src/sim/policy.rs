@@ -155,7 +155,7 @@ impl Policy {
 }
 
 /// What a thread passed since the policy was last asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Points {
     Allocations(u32),
     Sync,

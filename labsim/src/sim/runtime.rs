@@ -256,14 +256,14 @@ impl Inside {
     }
 
     fn preempt(&self) {
-        self.scheduler().preempt(self.thread.id, false, self.thread.visits.get() > 0);
+        self.scheduler().preempt(self.thread.id, false);
         self.switch();
     }
 
     /// A point that the program chose: the schedule may prefer another thread, a crash or freeze take effect.
     pub(super) fn pause(&self) {
         if self.preemptible() && self.scheduler().gives_way(self.thread.id, Points::Sync) {
-            self.scheduler().preempt(self.thread.id, self.clean(), self.thread.visits.get() > 0);
+            self.scheduler().preempt(self.thread.id, self.clean());
             self.switch();
         }
         self.unshielded();

@@ -49,7 +49,7 @@ pub(crate) struct Waiting {
 /// How the threads of a node lose their processor for a while, wherever they are, as where others want it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stalls {
-    /// One preemption in so many is a stall. Not 0.
+    /// One preemption in so many, and one wake of another thread in so many, is a stall. Not 0.
     pub(crate) one_in: u32,
     /// How long it lasts at most.
     pub(crate) max: Nanos,
@@ -248,12 +248,11 @@ impl Scheduler {
         }
     }
 
-    /// The running thread is made to give way, wherever it is. For a while, perhaps, if its node has [`Stalls`] and it
-    /// does not only visit there.
-    pub(crate) fn preempt(&mut self, me: ThreadId, clean: bool, visits: bool) {
+    /// The running thread is made to give way, wherever it is. For a while, perhaps, if its node has [`Stalls`].
+    pub(crate) fn preempt(&mut self, me: ThreadId, clean: bool) {
         // Whoever preempts did not choose the moment, so this is no sign of a livelock.
         self.still = self.still.saturating_sub(1);
-        if let Some(Stalls { one_in, max }) = self.node(self.thread(me).node).stalls.filter(|_| !visits) {
+        if let Some(Stalls { one_in, max }) = self.node(self.thread(me).node).stalls {
             if self.rng.one_in(one_in) {
                 let deadline = Some(self.now.saturating_add(1 + self.rng.below(max)));
                 // A crash takes effect when it goes on.
@@ -406,11 +405,15 @@ impl Scheduler {
         }
     }
 
-    /// Whether the running thread gives way at a synchronising call.
+    /// Whether the running thread gives way here.
     pub(crate) fn gives_way(&mut self, me: ThreadId, points: Points) -> bool {
         let asked = self.policy.gives_way(me, &self.runnable, points, &mut self.rng);
-        let stalls = self.node(self.thread(me).node).stalls.is_some();
-        asked && (stalls || !self.runnable.is_empty())
+        if self.node(self.thread(me).node).stalls.is_some() {
+            // Whoever has just woken another may be about to decide by what the other is going to change.
+            asked || points == Points::Sync
+        } else {
+            asked && !self.runnable.is_empty()
+        }
     }
 
     pub(crate) fn next_gap(&mut self) -> u32 {
@@ -668,7 +671,7 @@ mod tests {
         let (mut s, _) = scheduler(2);
         for _ in 0..10_000 {
             let id = s.next().expect("a preempted thread does work");
-            s.preempt(id, false, false);
+            s.preempt(id, false);
         }
     }
 
@@ -681,16 +684,14 @@ mod tests {
         s.set_stalls(node, Some(Stalls { one_in: 1, max: 1_000 }));
         assert_eq!(s.wake_futex(8, !0, 1), 1);
         assert_eq!(s.next(), Ok(id));
-        s.preempt(id, false, true);
-        assert_eq!((s.next(), s.now()), (Ok(id), 0), "it only visits the node");
-        s.preempt(id, false, false);
+        s.preempt(id, false);
         assert!(matches!(s.thread(id).state, State::Waiting(_)));
         assert_eq!(s.next(), Ok(id));
         assert!((1..=1_000).contains(&s.now()));
-        s.preempt(id, true, true);
+        s.preempt(id, true);
         s.crash(node);
         assert_eq!(s.next(), Ok(id), "it can still hand its wake on");
-        s.preempt(id, false, false);
+        s.preempt(id, false);
         assert_eq!(s.next(), Ok(id), "a crash stops nobody who is stalled and does not stand clean");
         s.block(id, sleep_until(5_000), true);
         assert_eq!(s.next(), Err(Stop::Deadlock));

@@ -28,7 +28,10 @@ impl Config {
                 show(&command)
             )
         });
-        self.note_leader(server, start.term);
+        // What a crashed server's threads still say counts no more.
+        if incarnation.is_alive() {
+            self.note_leader(server, start.term);
+        }
         Ok(start)
     }
 
