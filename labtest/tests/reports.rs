@@ -533,21 +533,22 @@ fn who_sleeps_with_a_lock_held_is_shown() {
         return;
     }
     let report = report_of("bad_naps", COLUMNS);
-    let (_, hang) = report.split_once("\nthreads that have waited long for a lock:\n").expect(&report);
+    let (_, hang) =
+        report.split_once("\nthreads that wait while they hold a lock that others want:\n").expect(&report);
     let hang = hang.replace("\n        ", " ");
     let mut rest = hang.as_str();
     for part in [
-        "  thread 'asks' of node 'server 0': waits for a lock or a signal since ",
-        "; thread 'sleeper' holds that lock\n",
-        "  thread 'asks' of node 'server 1': waits for a lock or a signal since ",
-        "; thread 'listener' holds that lock\n",
-        "\nthreads that wait while they hold a lock that others want:\n",
         "  thread 'sleeper' of node 'server 0': sleeps since ",
         " until 40.",
         "sleep\n",
         "  thread 'listener' of node 'server 1': waits for a lock or a signal since ",
         " until 50.",
         "      recv_timeout",
+        "\nthreads that have waited long for a lock:\n",
+        "  thread 'asks' of node 'server 0': waits for a lock or a signal since ",
+        "; thread 'sleeper' holds that lock\n",
+        "  thread 'asks' of node 'server 1': waits for a lock or a signal since ",
+        "; thread 'listener' holds that lock\n",
     ] {
         let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing there: {report}"));
         rest = &rest[at + part.len()..];

@@ -198,8 +198,9 @@ impl Stuck {
 
 /// What there is to add when the run is over: threads that wait, and the page of the rule.
 pub(crate) fn afterwards(run: &Run, stuck: &Stuck, style: Style) -> String {
-    let mut out = threads("threads that have waited long for a lock", &stuck.at_lock, style);
-    out += &threads("threads that wait while they hold a lock that others want", &stuck.holders, style);
+    // The cause comes first.
+    let mut out = threads("threads that wait while they hold a lock that others want", &stuck.holders, style);
+    out += &threads("threads that have waited long for a lock", &stuck.at_lock, style);
     let title = "calls that have waited long for something other than a lock";
     out += &threads(title, &stuck.in_calls, style);
     let rule = run.shared.progress.try_lock().and_then(|progress| {
@@ -216,14 +217,31 @@ fn threads(title: &str, threads: &[ThreadDump], style: Style) -> String {
     if threads.is_empty() {
         return String::new();
     }
-    let mut out = format!("\n{title}:\n");
-    for thread in threads.iter().take(THREADS) {
+    // Those of one server that stand in one place are told of once.
+    let mut places: Vec<(ThreadDump, usize)> = Vec::new();
+    for thread in threads {
         let mut thread = thread.clone();
         thread.stack.truncate(FRAMES);
-        thread.to_string().lines().for_each(|line| out += &format!("{}\n", style.wrap(line, 8)));
+        let is_there = |other: &ThreadDump| other.node == thread.node && other.stack == thread.stack;
+        match places.iter_mut().find(|(first, _)| is_there(first)) {
+            Some((_, more)) => *more += 1,
+            None => places.push((thread, 0)),
+        }
     }
-    if threads.len() > THREADS {
-        out += &format!("  ({} more)\n", count(threads.len() - THREADS, "thread"));
+    let mut out = format!("\n{title}:\n");
+    for (thread, more) in places.iter().take(THREADS) {
+        thread.to_string().lines().for_each(|line| out += &format!("{}\n", style.wrap(line, 8)));
+        if *more > 0 {
+            out += &format!(
+                "      (so {} {} more)\n",
+                if *more == 1 { "does" } else { "do" },
+                count(*more, "thread")
+            );
+        }
+    }
+    let left: usize = places.iter().skip(THREADS).map(|(_, more)| more + 1).sum();
+    if left > 0 {
+        out += &format!("  ({} more)\n", count(left, "thread"));
     }
     out
 }
@@ -328,6 +346,23 @@ mod tests {
         let own = ThreadDump { name: OWN.to_string(), ..waits };
         assert_eq!(super::stuck(std::slice::from_ref(&own), std::slice::from_ref(&holder)).all(), [holder]);
         assert_eq!(super::stuck(std::slice::from_ref(&own), &[]).all(), [own]);
+    }
+
+    #[test]
+    fn threads_that_stand_in_one_place_are_told_of_once() {
+        let thread = |name: String, node: &str, frame: &str| ThreadDump {
+            name,
+            node: node.to_string(),
+            state: "sleeps".to_string(),
+            stack: vec![frame.to_string()],
+        };
+        let of_node = |node: &'static str| (0..3).map(move |i| thread(format!("t{i}"), node, "wait"));
+        let mut all: Vec<_> = of_node("a").chain(of_node("b").take(2)).collect();
+        all.extend((0..6).map(|i| thread("u".to_string(), "c", &format!("f{i}"))));
+        let text = threads("they wait", &all, Style::default());
+        let begin = "\nthey wait:\n  thread 't0' of node 'a': sleeps\n      wait\n      (so do 2 threads more)\n  \
+                     thread 't0' of node 'b': sleeps\n      wait\n      (so does 1 thread more)\n  thread 'u'";
+        assert!(text.starts_with(begin) && text.ends_with("      f2\n  (3 threads more)\n"), "{text}");
     }
 
     #[test]

@@ -359,7 +359,9 @@ pub(super) fn traffic(failure: &Failure, events: &Events) -> Vec<String> {
         }
     }
     let mut told: Vec<_> = pairs.into_iter().collect();
-    told.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.sent));
+    // Of many, what leaders send tells more than who asks for votes.
+    let is_vote = |name: &str| name == "RequestVote";
+    told.sort_by_key(|((.., name), counts)| (is_vote(name), std::cmp::Reverse(counts.sent)));
     let more = told.len().saturating_sub(PAIRS);
     told.truncate(PAIRS);
     told.sort_by_key(|(pair, _)| *pair);
@@ -402,7 +404,7 @@ impl Counts {
         part(good, word);
         part(refused, "refused");
         part(errors, "got an error");
-        part(unanswered, "answers lost");
+        part(unanswered, if *unanswered == 1 { "answer lost" } else { "answers lost" });
         parts.join(", ")
     }
 }
