@@ -22,10 +22,15 @@ pub(crate) struct Course {
 impl Course {
     /// Reads the workspace at `root`, whether it is a git repository or not.
     pub(crate) fn open(root: &Path) -> io::Result<Course> {
-        let files = match Tree::of_workspace(root) {
-            Ok(files) => files,
-            Err(_) => without_git(root)?,
+        let no_course = |problem: &str| {
+            io::Error::other(format!("{} is not the labs' workspace: {problem}", root.display()))
         };
+        // Before reading what may be anything.
+        if !root.join("Cargo.toml").is_file() {
+            return Err(no_course("it has no Cargo.toml"));
+        }
+        let files = Tree::of_workspace(root).or_else(|_| without_git(root));
+        let files = files.map_err(|error| no_course(&format!("it cannot be read: {error}")))?;
         let course = Course { root: root.to_owned(), files };
         let text =
             |name: &str| course.files.files.get(name).map(|text| String::from_utf8_lossy(text).into_owned());
@@ -34,7 +39,7 @@ impl Course {
             manifest.is_some_and(|manifest| manifest.contains("[lints]\nworkspace = true"))
         };
         let problem = match text("Cargo.toml") {
-            None => "it has no Cargo.toml".to_owned(),
+            None => "its Cargo.toml is not in its repository".to_owned(),
             Some(manifest) if !manifest.contains(FORBIDS_UNSAFE) => {
                 format!("its Cargo.toml does not say {FORBIDS_UNSAFE} in [workspace.lints.rust]")
             }
@@ -43,7 +48,7 @@ impl Course {
                 Some(room) => format!("the crate of {room} does not take the workspace's lints"),
             },
         };
-        Err(io::Error::other(format!("{} is not the labs' workspace: {problem}", root.display())))
+        Err(no_course(&problem))
     }
 
     /// Its files, here and as students have them.
@@ -163,5 +168,7 @@ mod tests {
     fn a_workspace_that_does_not_forbid_unsafe_code_is_refused() {
         let error = course("[workspace]").1.err().unwrap().to_string();
         assert!(error.contains("does not say unsafe_code"), "{error}");
+        let error = Course::open(tempfile::tempdir().unwrap().path()).err().unwrap().to_string();
+        assert!(error.ends_with("is not the labs' workspace: it has no Cargo.toml"), "{error}");
     }
 }
