@@ -17,7 +17,7 @@ use labdocs::markdown::Page;
 use labdocs::workspace::{files, root};
 
 /// Commands that are not run, by a part of them, and why.
-const LEFT_OUT: [(&str, &str); 18] = [
+const LEFT_OUT: [(&str, &str); 19] = [
     ("<", "has a gap to fill"),
     ("$", "has a gap to fill"),
     ("make mutants", "takes an hour"),
@@ -33,6 +33,7 @@ const LEFT_OUT: [(&str, &str); 18] = [
     ("cargo nextest", "needs nextest"),
     ("cargo doc", "documents everything: part of `make check`"),
     ("cargo check", "is what an editor runs"),
+    ("cargo clean", "throws away what was built"),
     ("cargo lab merge", "needs parts of a class from several machines"),
     ("cargo lab policy check", "builds and grades the solution with all seeds of a course"),
     ("cargo lab batch", "builds and grades a class with all seeds of a course"),

@@ -31,7 +31,7 @@ fn cargo(subcommand: &str, arguments: &[&str], tests: &[String]) -> Option<Strin
         None => (arguments, &[][..]),
     };
     match subcommand {
-        "test" | "bench" | "nextest" | "run" | "doc" | "build" | "check" | "clippy" | "fmt" => {}
+        "test" | "bench" | "nextest" | "run" | "doc" | "build" | "check" | "clean" | "clippy" | "fmt" => {}
         "lab" => return labgrade(own),
         _ => return Some(format!("is there a `cargo {subcommand}`?")),
     }
