@@ -79,7 +79,8 @@ fn patience_after_vote_2A() {
             if let Some((server, candidate, after)) = stage.candidacy_after_vote(Duration::from_millis(100)) {
                 cfg.fail_under(&rules::ELECTION_TIMEOUT, format!(
                     "server {server} granted its vote to server {candidate} and started an election of its own \
-                     {after:?} later: granting a vote restarts the election timer (figure 2, rules for followers)"
+                     {} ms later: granting a vote restarts the election timer (figure 2, rules for followers)",
+                    after.as_millis()
                 ));
             }
         }
