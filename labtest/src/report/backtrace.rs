@@ -7,6 +7,9 @@ use labsim::{Failure, ThreadDump};
 /// The sources of the harness that call the code under test: what stands below them on a stack is theirs.
 const HARNESS: [&str; 2] = ["labrpc/src/", "labtest/src/"];
 
+/// Where the standard library and packages have their sources.
+const LIBRARIES: [&str; 3] = ["/rustc/", "/rustlib/src/", "/registry/src/"];
+
 fn is_harness(place: &str) -> bool {
     HARNESS.iter().any(|sources| place.contains(sources))
 }
@@ -17,7 +20,7 @@ fn is_students(frame: &str) -> bool {
 }
 
 /// Of a backtrace as the standard library writes it, what a student may have written: between the marks that
-/// the library sets where a panic begins and where a thread begins, and without the library's own functions.
+/// the library sets where a panic begins and where a thread begins, and without the functions of libraries.
 pub(super) fn trimmed(backtrace: &str) -> String {
     let mut shown: Vec<String> = Vec::new();
     let mut lines = backtrace.lines().peekable();
@@ -34,7 +37,7 @@ pub(super) fn trimmed(backtrace: &str) -> String {
             if !shown.is_empty() {
                 break;
             }
-        } else if !place.is_some_and(|place| place.contains("/rustc/") || place.contains("/rustlib/src/")) {
+        } else if !place.is_some_and(|place| LIBRARIES.iter().any(|sources| place.contains(sources))) {
             let place = place.map_or(String::new(), |place| format!("           {place}\n"));
             shown.push(format!("{name}\n{place}"));
         }
@@ -115,6 +118,8 @@ mod tests {
              at ./src/election.rs:12:3
    4: core::ops::function::FnOnce::call_once
              at /home/me/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core/src/ops/function.rs:250:5
+   5: unlocked<parking_lot::raw_mutex::RawMutex, raft::State>
+             at /home/me/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/lock_api-0.4.14/src/mutex.rs:613:9
    5: raft::raft::spawn
              at ./src/raft.rs:7:9
    6: __rust_begin_short_backtrace<raft::spawn::{closure#0}, ()>
