@@ -55,7 +55,7 @@
 //! `clock_nanosleep`, `sched_yield`, `getrandom`, `pthread_create`, `pthread_join`, `pthread_detach`,
 //! `pthread_setname_np`, `pthread_getattr_np`, `pthread_key_create`, `pthread_key_delete`, `sigaltstack`,
 //! `__cxa_thread_atexit_impl`, `dl_iterate_phdr`,
-//! `sched_getaffinity`, `socket`, `socketpair`, `epoll_create1` and `read`. For threads of a run each does the virtual thing; for
+//! `sched_getaffinity`, `socket`, `socketpair`, `epoll_create1`, `read`, `exit` and `abort`. For threads of a run each does the virtual thing; for
 //! all others, and in programs that never start a run, what libc does. Nothing is linked into a program that does
 //! not use the crate.
 //!
@@ -115,7 +115,8 @@
 //!   test threads, `--nocapture` or `RUST_BACKTRACE`. [`Report::trace`] tells.
 //! - [`observe`] leaves no trace: logging more does not change the run.
 //! - A run that deadlocks, livelocks, spins, starves a thread at a lock, panics, exhausts its memory or its time ends with a [`Failure`] that
-//!   names the thread and shows its stack. A process that dies some other way is a failure that says how.
+//!   names the thread and shows its stack; so does one whose thread calls `exit` or `abort`, overflows its stack or panics within a
+//!   panic, which would end the process. A process that dies some other way is a failure that says how, and no more.
 //! - A failure says who holds the mutexes of `std` and `parking_lot` that threads wait for. That takes a second run of
 //!   the seed, and so a child process, and addresses of statics that are the same in both.
 //!
