@@ -93,8 +93,8 @@ impl Node {
     }
 
     /// From now on the node's threads, and those that [visit](Self::visit) it, stall now and then: one in `one_in` of the
-    /// schedule's preemptions, and of the wakes of another thread, such as by giving back a lock that others wait for, costs
-    /// up to `max` of time, whoever else can run and whatever lock is held. So a program can lose its processor between any
+    /// schedule's preemptions, of the wakes of another thread, such as by giving back a lock that others wait for, and of
+    /// the [preemption points](crate::preemption_point) costs up to `max` of time, whoever else can run and whatever lock is held. So a program can lose its processor between any
     /// two steps, as on a busy machine, and what it has looked at before may be out of date afterwards. 0 ends it. In real
     /// time this does nothing: there it happens by itself.
     ///

@@ -49,7 +49,7 @@ pub(crate) struct Waiting {
 /// How the threads of a node lose their processor for a while, wherever they are, as where others want it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stalls {
-    /// One preemption in so many, and one wake of another thread in so many, is a stall. Not 0.
+    /// One preemption in so many, and one synchronising call in so many, is a stall. Not 0.
     pub(crate) one_in: u32,
     /// How long it lasts at most.
     pub(crate) max: Nanos,
