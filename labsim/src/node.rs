@@ -93,10 +93,11 @@ impl Node {
     }
 
     /// From now on the node's threads, and those that [visit](Self::visit) it, stall now and then: one in `one_in` of the
-    /// schedule's preemptions, of the wakes of another thread, such as by giving back a lock that others wait for, and of
-    /// the [preemption points](crate::preemption_point) costs up to `max` of time, whoever else can run and whatever lock is held. So a program can lose its processor between any
-    /// two steps, as on a busy machine, and what it has looked at before may be out of date afterwards. 0 ends it. In real
-    /// time this does nothing: there it happens by itself.
+    /// schedule's preemptions, of the wakes and starts of another thread, such as by giving back a lock that others wait
+    /// for, and of the [preemption points](crate::preemption_point) costs up to `max` of time, whoever else can run and
+    /// whatever lock is held. So a program can lose its processor between any two steps, as on a busy machine, and what it
+    /// has looked at before may be out of date afterwards. 0 ends it. In real time this does nothing: there it happens by
+    /// itself.
     ///
     /// A crash or a freeze of the node takes effect on a stalled thread when it goes on and next waits.
     pub fn set_stalls(&self, one_in: u32, max: Duration) {
