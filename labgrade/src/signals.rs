@@ -1,50 +1,50 @@
 //! Ctrl-C, and being asked to end: students' commands bring to an end in order what is going on, and a second time end at
-//! once. A grader ends at once, as its results are whole at any time. Under `nohup` signals do what they do to any program.
+//! once. A grader ends at once, as its results are whole at any time. Who is started by `nohup` outlives the terminal.
 
 use std::fs;
 use std::io;
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use crossbeam_channel::{Receiver, bounded, never};
+use crossbeam_channel::{Receiver, bounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::exit;
 
 /// A channel that closes with the first signal. To be called once in a process.
 pub(crate) fn interrupts() -> io::Result<Receiver<()>> {
-    if hangups_are_ignored() {
-        return Ok(never());
-    }
     let (sender, receiver) = bounded(0);
     let mut sender = Some(sender);
-    let again = AtomicBool::new(false);
-    ctrlc::set_handler(move || {
-        if again.swap(true, Ordering::Relaxed) {
+    at_signals(move || {
+        if sender.take().is_none() {
             process::exit(exit::INTERRUPTED.into());
         }
-        drop(sender.take());
-    })
-    .map_err(io::Error::other)?;
+    })?;
     Ok(receiver)
 }
 
 /// From now on a signal ends this process, after `last`: that of a container too, whose first process is deaf to signals that
 /// it does not ask for. To be called once in a process.
 pub(crate) fn end_at_once(last: impl Fn() + Send + 'static) -> io::Result<()> {
-    if hangups_are_ignored() {
-        return Ok(());
-    }
-    let end = move || {
+    at_signals(move || {
         last();
         process::exit(exit::INTERRUPTED.into());
-    };
-    ctrlc::set_handler(end).map_err(io::Error::other)
+    })
 }
 
-/// Whether whoever started this process wants it to outlive the terminal. A handler would be for hangups too.
+/// Calls `f` on a thread of its own for each signal that asks this process to end.
+fn at_signals(mut f: impl FnMut() + Send + 'static) -> io::Result<()> {
+    let hangup = (!hangups_are_ignored()).then_some(SIGHUP);
+    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
+    thread::Builder::new().name("signals".into()).spawn(move || signals.forever().for_each(|_| f()))?;
+    Ok(())
+}
+
+/// Whether whoever started this process wants it to outlive the terminal.
 fn hangups_are_ignored() -> bool {
-    const HANGUP: u64 = 1;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & HANGUP != 0)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
