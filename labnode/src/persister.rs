@@ -81,8 +81,7 @@ impl Persister {
     /// From now on shows `observer` a [`fork`](Persister::fork) of the disk after each write, before the write returns: for
     /// a harness that lets a machine fail between two of them. It must not use the disk itself. Forks have none.
     pub fn on_write(&self, observer: impl FnMut(&Persister) + Send + 'static) {
-        let mut observer = Some(Box::new(observer) as Observer);
-        self.with(|disk| disk.observer = observer.take());
+        self.with(|disk| disk.observer = Some(Box::new(observer)));
     }
 
     fn write(&self, change: impl FnOnce(&mut Contents)) {
