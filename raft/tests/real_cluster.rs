@@ -315,9 +315,11 @@ fn stall_threads(
             }
         }
     }
-    visitors.into_iter().for_each(|visitor| visitor.join());
     cfg.phase("they do not stall any more");
+    // Before the visitors are waited for: an event loop with many events ahead of a visitor's must not be blamed for a
+    // call that takes too long.
     cfg.all().for_each(|server| cfg.set_stalls(server, 0, stall));
+    visitors.into_iter().for_each(|visitor| visitor.join());
 }
 
 /// A server that was cut off for a while, and stood for election all that time, costs the others no more than a few
