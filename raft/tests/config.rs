@@ -348,23 +348,20 @@ impl Config {
         self.cluster.start(server);
     }
 
-    /// What a server has saved by now; from now on nothing that it says or saves counts, until it is crashed back to that.
-    pub(crate) fn take_for_lost(&self, server: usize) -> Persister {
+    /// From now on nothing that a server says or saves counts, until it is crashed back to what it has saved by now.
+    pub(crate) fn take_for_lost(&self, server: usize) {
         self.cluster.take_for_lost(server);
-        self.cluster.disk(server).fork()
     }
 
-    /// The same right after a write that leaves less of the log than was there before, or another snapshot: `lost` is given
-    /// the disk as it then is. Before the write returns, so that the server has no time to say anything.
-    pub(crate) fn take_for_lost_at_cut(&self, server: usize, lost: impl Fn(&Persister) + Send + 'static) {
+    /// From now on, until the server's next crash, shows `cut` its disk right after each write that leaves less of the log
+    /// than was there before, or another snapshot. Before the write returns, so that the server has no time to say
+    /// anything, and with the disk locked: `cut` is given a copy.
+    pub(crate) fn on_cut(&self, server: usize, cut: impl Fn(&Persister) + Send + 'static) {
         let disk = self.cluster.disk(server);
-        let (mut last, mut is_lost, cluster) = (disk.fork(), false, self.cluster.clone());
+        let mut last = disk.fork();
         disk.on_write(move |now| {
-            let cut = now.state_size() < last.state_size() || now.snapshot() != last.snapshot();
-            if cut && !is_lost {
-                is_lost = true;
-                cluster.take_for_lost(server);
-                lost(now);
+            if now.state_size() < last.state_size() || now.snapshot() != last.snapshot() {
+                cut(now);
             }
             last = now.clone();
         });
@@ -418,8 +415,8 @@ impl Config {
         self.cluster.set_drift(server, ppm);
     }
 
-    /// Lets each thread of a server stall now and then for up to `max`, at one in `one_in` of the schedule's
-    /// preemptions; with 0, no more.
+    /// Lets each thread of a server, and those that call into it, stall now and then for up to `max`: at one in `one_in` of
+    /// the schedule's preemptions and of the wakes of other threads; with 0, no more.
     pub(crate) fn set_stalls(&self, server: usize, one_in: u32, max: Duration) {
         self.disturb();
         self.cluster.set_stalls(server, one_in, max);

@@ -89,10 +89,15 @@ impl Stage {
     pub(crate) fn trap_at_cut(&self, server: usize) {
         self.with(|inner| inner.traps.push(Trap { server, leaves: None, sprung: None }));
         let stage = self.clone();
-        self.cfg.take_for_lost_at_cut(server, move |disk| {
+        self.cfg.on_cut(server, move |disk| {
             stage.with(|inner| {
-                let trap = inner.traps.iter_mut().find(|trap| trap.server == server);
-                trap.into_iter().for_each(|trap| trap.sprung = Some((None, disk.clone())));
+                // Without the trap, whose time is up then, the server goes on.
+                let is_set = |trap: &&mut Trap| {
+                    trap.server == server && trap.leaves.is_none() && trap.sprung.is_none()
+                };
+                let Some(trap) = inner.traps.iter_mut().find(is_set) else { return };
+                stage.cfg.take_for_lost(server);
+                trap.sprung = Some((None, disk.clone()));
             });
             stage.cfg.notify();
         });
@@ -103,18 +108,21 @@ impl Stage {
         self.with(|inner| inner.traps.iter().any(|trap| trap.server == server))
     }
 
-    /// Waits until the trap of `server` has sprung and its message, if any, has found its end; the disk at that moment.
+    /// Waits until the trap of `server` has sprung and its message, if any, has found its end; the disk at that moment. Then,
+    /// or when the time is up, the trap is taken away.
     pub(crate) fn sprung(&self, server: usize, limit: Duration) -> Option<Persister> {
-        let disk = self.cfg.wait_until(limit, || {
-            self.with(|inner| {
-                let (id, disk) = inner.traps.iter().find(|trap| trap.server == server)?.sprung.as_ref()?;
-                let ended =
-                    |id| matches!(inner.messages.get(id), Some(message) if message.place != Place::Sent);
-                id.as_ref().is_none_or(ended).then(|| disk.clone())
-            })
-        });
-        self.with(|inner| inner.traps.retain(|trap| trap.server != server));
-        disk
+        let end = |inner: &Inner| {
+            let (id, disk) = inner.traps.iter().find(|trap| trap.server == server)?.sprung.as_ref()?;
+            let ended = |id| matches!(inner.messages.get(id), Some(message) if message.place != Place::Sent);
+            id.as_ref().is_none_or(ended).then(|| disk.clone())
+        };
+        let disk = self.cfg.wait_until(limit, || self.with(|inner| end(inner)));
+        self.with(|inner| {
+            // It may have sprung just as the time was up.
+            let disk = disk.or_else(|| end(inner));
+            inner.traps.retain(|trap| trap.server != server);
+            disk
+        })
     }
 
     /// Waits at most `limit` for messages, one for each pattern, that fit all of them together. Names that mean nothing
@@ -195,7 +203,8 @@ impl Stage {
             for trap in &mut inner.traps {
                 let Some((pattern, names)) = &trap.leaves else { continue };
                 if trap.server == message.from && pattern.matches(message, &mut names.clone()) {
-                    trap.sprung = Some((Some(message.id), self.cfg.take_for_lost(trap.server)));
+                    self.cfg.take_for_lost(trap.server);
+                    trap.sprung = Some((Some(message.id), self.cfg.disk(trap.server).fork()));
                 }
             }
             let fits =
