@@ -380,9 +380,7 @@ fn why(status: ExitStatus, late: bool, output: &str, wall_max: Duration) -> Stri
             ),
         }
     };
-    format!(
-        "{why}\nIt ended with the run's process, so what was recorded of it is lost: there is no report, and no page."
-    )
+    format!("{why}\nWhat was recorded of the run was lost with its process: there is no report, and no page.")
 }
 
 #[cfg(test)]

@@ -226,7 +226,8 @@ pub fn is_simulated() -> bool {
 }
 
 /// Takes down which threads have waited for long, and where, and who holds what they wait for: for a run that is about to
-/// [`fail`], before anything is done to end it. Once is enough; later calls, and those outside a simulated run, do nothing. Takes no time of the run.
+/// [`fail`], before anything is done to end it. Once is enough; later calls, and those outside a simulated run, do nothing.
+/// Takes no time of the run.
 pub fn diagnose() {
     sim::diagnose();
 }

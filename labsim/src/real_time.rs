@@ -1,6 +1,8 @@
 //! A run in real time: the kernel schedules, the seed decides only what the program draws from it.
 
 use std::any::Any;
+#[cfg(simulated)]
+use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
@@ -81,8 +83,16 @@ fn set_present(end: Option<End>) {
 /// which stack. Then it does not return. Returns if there is no run.
 #[cfg(simulated)]
 pub(crate) fn end(what: impl FnOnce() -> (ProcessEnd, Vec<String>)) {
+    thread_local!(static IS_ENDING: Cell<bool> = const { Cell::new(false) });
+    // Whoever aborts while it says why, aborts.
+    if IS_ENDING.replace(true) {
+        return;
+    }
     let present = PRESENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(end) = &*present else { return };
+    let Some(end) = &*present else {
+        IS_ENDING.set(false);
+        return;
+    };
     let (by, stack) = what();
     let name = thread::current().name().unwrap_or("unnamed").to_owned();
     end(Failure::ProcessEnded(by, ThreadDump { name, stack, state: "runs".into(), ..Default::default() }));

@@ -44,8 +44,12 @@ impl Incarnation {
         self.died.get().is_none()
     }
 
-    /// Enters into the stream of events that the service hands a snapshot up to `index` to the server.
+    /// Enters into the stream of events that the service hands a snapshot up to `index` to the server; not if this life is
+    /// over, since the event would go to the next.
     pub fn note_snapshot(&self, index: u64) {
+        if !self.is_alive() {
+            return;
+        }
         self.run.note(|events, at| events.of_living(at, self.server, |life| What::Snapshot { life, index }));
     }
 

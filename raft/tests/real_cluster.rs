@@ -263,7 +263,7 @@ fn stall_threads(
     trouble: Trouble,
     visit: impl Fn(&Config, usize, u32) + Clone + Send + 'static,
 ) {
-    const ROUNDS: u32 = 10;
+    const DURATION: Duration = Duration::from_secs(5);
     const ROUND: Duration = Duration::from_millis(500);
     if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
         return;
@@ -283,7 +283,7 @@ fn stall_threads(
         cfg.spawn(format!("visitor of server {server}"), move |cfg| {
             let mut number = 0;
             // By time, not by number: whoever holds the lock while it stalls takes long to answer.
-            while begun.elapsed() < ROUNDS * ROUND {
+            while begun.elapsed() < DURATION {
                 number += 1;
                 visit(cfg, server, number);
                 cfg.sleep(Duration::from_millis(25));
@@ -291,7 +291,7 @@ fn stall_threads(
         })
     };
     let visitors: Vec<_> = cfg.all().map(visitor).collect();
-    for _ in 0..ROUNDS {
+    while begun.elapsed() < DURATION {
         match trouble {
             Trouble::Elections => {
                 let restless = [(); 4].map(|()| cfg.random_server());

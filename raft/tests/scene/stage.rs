@@ -85,7 +85,8 @@ impl Stage {
     }
 
     /// Lets `server` lose its power between two of its writes, right after the first that leaves less of its log, or
-    /// another snapshot.
+    /// another snapshot. Not for a server that another trap was set for since it started: this one locks the stage with the
+    /// disk locked, that one the disk with the stage locked.
     pub(crate) fn trap_at_cut(&self, server: usize) {
         self.with(|inner| inner.traps.push(Trap { server, leaves: None, sprung: None }));
         let stage = self.clone();
