@@ -322,6 +322,63 @@ fn stall_threads(
     visitors.into_iter().for_each(|visitor| visitor.join());
 }
 
+/// A leader's threads stall while it has answers to deal with, until it leads again: in the meantime another has led, and
+/// taken back what the answers are about. They say nothing in a reign for which matchIndex was "reinitialized after election"
+/// (figure 2, volatile state on leaders).
+#[test]
+fn stalled_answers_2B() {
+    test(5, |cfg| {
+        if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
+            return;
+        }
+        for round in 1..=8 {
+            cfg.one_retry(format!("begin {round}"), 5);
+            let leader = cfg.check_one_leader();
+            let [friend, a, b, c] = [1, 2, 3, 4].map(|i| cfg.after(leader, i));
+            cfg.phase(format!(
+                "round {round}: only server {friend} gets what leader {leader} is given, whose threads stall"
+            ));
+            [a, b, c].iter().for_each(|&server| cfg.disconnect(server));
+            cfg.set_stalls(leader, 8, Duration::from_secs(3));
+            // Whoever gives commands stalls too.
+            let visitors = [1, 2].map(|visitor| {
+                cfg.spawn(format!("visitor {visitor} of server {leader}"), move |cfg| {
+                    for number in 0..4 {
+                        let _ = cfg.start(leader, format!("{visitor}.{number} taken back in round {round}"));
+                        cfg.sleep(Duration::from_millis(2));
+                    }
+                })
+            });
+            // No longer, since a call into the server may take 10 s.
+            cfg.sleep(Duration::from_secs(3));
+            cfg.set_stalls(leader, 0, Duration::ZERO);
+            cfg.phase(format!("round {round}: servers {a}, {b} and {c} go on without them"));
+            [leader, friend].iter().for_each(|&server| cfg.disconnect(server));
+            [a, b, c].iter().for_each(|&server| cfg.connect(server));
+            cfg.set_drift(a, 2_000_000);
+            cfg.one_retry(format!("instead {round}"), 3);
+            cfg.set_drift(a, 0);
+            cfg.phase(format!(
+                "round {round}: server {leader} takes part again, and leads, without server {friend}"
+            ));
+            cfg.connect(leader);
+            cfg.set_drift(leader, 2_000_000);
+            [a, b, c].iter().for_each(|&server| cfg.set_drift(server, -500_000));
+            cfg.wait_for_leader(Duration::from_secs(1), |server| server == leader);
+            cfg.disconnect(b);
+            cfg.disconnect(c);
+            for number in 0..20 {
+                let _ = cfg.start(leader, format!("{number} in round {round}"));
+                cfg.sleep(Duration::from_millis(50));
+            }
+            cfg.all().for_each(|server| cfg.set_drift(server, 0));
+            cfg.all().for_each(|server| cfg.connect(server));
+            visitors.into_iter().for_each(|visitor| visitor.join());
+        }
+        cfg.one_retry("last", 5);
+    });
+}
+
 /// A server that was cut off for a while, and stood for election all that time, costs the others no more than a few
 /// elections when it is back.
 #[test]
