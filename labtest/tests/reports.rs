@@ -703,7 +703,7 @@ fn what_ends_the_process_in_real_time_is_reported_too() {
         let is_lost = end == "overflow" || labsim::unsupported().is_some();
         let says = match end {
             "panic" => "",
-            _ if is_lost => "what was recorded of it is lost",
+            _ if is_lost => "What was recorded of the run was lost",
             _ => says,
         };
         for part in ["bad_end_in_thread: FAILED with seed 7\n", says, "to see it again"] {
