@@ -237,6 +237,49 @@ fn stalled_threads_3A() {
     });
 }
 
+/// A follower's threads stall while it has writes to execute that others have answered; then it leads, is asked for what they
+/// wrote, and is deposed. Whoever waits there until all is executed may be told that it does not lead, but not what it held
+/// before.
+#[test]
+fn stalled_execution_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
+            return;
+        }
+        for round in 1..=6 {
+            let leader = cfg.leader();
+            let [next, third] = [1, 2].map(|i| (leader + i) % cfg.servers());
+            cfg.phase(format!("round {round}: server {next} stalls while it has writes to execute"));
+            cfg.set_stalls(next, 8, Duration::from_secs(2));
+            let mut writer = cfg.clerk_at(&others(cfg, next));
+            for number in 0..5 {
+                writer.put("k", &format!("{round}.{number}"));
+            }
+            cfg.set_stalls(next, 0, Duration::ZERO);
+            cfg.phase(format!("round {round}: it leads and is asked, and then server {third} leads"));
+            cfg.partition(&[&[leader], &[next, third]]);
+            cfg.set_drift(next, 2_000_000);
+            cfg.set_drift(third, -500_000);
+            let reader = |reader: usize| {
+                let mut clerk = cfg.clerk_at(&[next]);
+                cfg.spawn(format!("reader {reader} in round {round}"), move |_| {
+                    (0..5).for_each(|_| drop(clerk.get("k")));
+                })
+            };
+            let readers = [1, 2, 3].map(reader);
+            cfg.sleep(ELECTION / 3);
+            cfg.set_drift(next, -500_000);
+            cfg.set_drift(third, 2_000_000);
+            cfg.sleep(ELECTION / 3);
+            cfg.all().for_each(|server| cfg.set_drift(server, 0));
+            cfg.connect_all();
+            cfg.set_drift(next, 2_000_000);
+            readers.into_iter().for_each(|reader| reader.join());
+            cfg.set_drift(next, 0);
+        }
+    });
+}
+
 fn must_not_return(cfg: &Config, leader: usize, get: &labtest::Task<String>, limit: Duration) {
     cfg.check_under(&rules::LINEARIZABLE, !get.is_done_within(limit), || {
         format!(

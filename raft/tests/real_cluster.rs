@@ -458,6 +458,27 @@ fn large_conflict_2B() {
     });
 }
 
+/// A log of more than a message may carry, or a buffer hold, is there after a restart to its last entry: that one was acknowledged
+/// like the first (figure 2, persistent state).
+#[test]
+fn large_log_2C() {
+    const ENTRIES: usize = 6;
+    const SIZE: usize = 200 * 1000;
+    test(3, |cfg| {
+        cfg.phase(format!("all agree on {ENTRIES} commands of {SIZE} bytes"));
+        for _ in 0..ENTRIES {
+            cfg.one_retry(cfg.random_text(SIZE), 3);
+        }
+        for round in 1..=2 {
+            cfg.phase(format!("round {round}: all restart"));
+            cfg.all().for_each(|server| cfg.crash(server));
+            cfg.all().for_each(|server| cfg.restart(server));
+            cfg.all().for_each(|server| cfg.connect(server));
+            cfg.one_retry(format!("after restart {round}"), 3);
+        }
+    });
+}
+
 /// A follower that missed 1000 entries gets them all, and not many times over.
 #[test]
 fn catch_up_2B() {
