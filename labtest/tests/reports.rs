@@ -32,6 +32,8 @@ const ANEW: &str = "LABTEST_NEW_REPORTS";
 /// A screen.
 const COLUMNS: usize = 80;
 const COLUMNS_WITH_PICTURE: usize = 100;
+/// Beside an editor.
+const COLUMNS_NARROW: usize = 52;
 const LINES: usize = 46;
 
 // What the first number of a message says that it is.
@@ -373,6 +375,17 @@ fn bad_read() {
     });
 }
 
+/// Nothing wrong is seen, but too little happens.
+#[test]
+fn bad_quiet() {
+    failing(|play| {
+        play.begin();
+        play.ask(0, 1, vec![APPEND, 1, 5, 1, 0, 1], vec![APPENDED, 1, 0]);
+        play.run.phase("wait for an agreement that never comes, for longer than anybody should");
+        play.run.fail_under(&rules::NO_AGREEMENT, "no agreement on `x5`: nobody has applied it");
+    });
+}
+
 /// Never ends, and gives way all the time.
 #[test]
 fn bad_wait() {
@@ -521,8 +534,36 @@ fn the_first_screen_says_what_went_wrong() {
         let expected = fs::read_to_string(&file).expect("an expected report");
         assert_eq!(report, expected, "of {name}; {ANEW}=1 writes it anew");
         assert!(report.lines().count() <= LINES, "{name} does not fit on a screen");
-        let long = report.lines().find(|line| line.chars().count() > columns && !line.contains("LAB_SEED"));
-        assert_eq!(long, None, "in {name}");
+        assert_eq!(too_long(&report, columns), None, "in {name}");
+    }
+}
+
+/// The first line with more columns than there are; commands and paths are to be copied, and never broken.
+fn too_long(report: &str, columns: usize) -> Option<&str> {
+    let is_broken = |line: &&str| !line.contains("LAB_SEED") && !line.contains("-seed-7.");
+    report.lines().filter(is_broken).find(|line| line.chars().count() > columns)
+}
+
+/// The lines of pictures, tables and counted messages, too, once were as long as they came.
+#[test]
+fn no_line_is_longer_than_the_terminal_is_wide() {
+    if time_is_real() {
+        return;
+    }
+    let counted = "  server 0 -> server 1  AppendEntries: 2 sent, 1\n      succeeded, 1 refused\n";
+    let operation = "  #3 clerk 2            |----|  get \"k\" -> \"x 0 0 yx\n\
+                     \x20                               0 1 yx 0 2 y\"\n\
+                     \x20                               (from 0.078 s)\n";
+    let on_a_screen = "  #3 clerk 2            |----|  get \"k\" -> \"x 0 0 yx 0 1 yx 0 2 y\"\n\
+                       \x20                               (from 0.078 s)\n";
+    for (name, columns, part) in [
+        ("bad_quiet", COLUMNS_NARROW, counted),
+        ("bad_read", COLUMNS_NARROW, operation),
+        ("bad_read", COLUMNS, on_a_screen),
+    ] {
+        let report = report_of(name, columns);
+        assert_eq!(too_long(&report, columns), None, "in {report}");
+        assert!(report.contains(part), "{part:?} is missing in: {report}");
     }
 }
 

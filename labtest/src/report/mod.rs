@@ -98,11 +98,11 @@ pub(crate) fn failure(run: &Run, style: Style) -> Box<Told> {
         let mut out = Box::<Told>::default();
         head(&mut out.head, run, &progress, style);
         let about = about.iter().filter(|about| !about.is_empty());
-        about.for_each(|about| out.about += &format!("\n{about}"));
+        about.for_each(|about| out.about += &format!("\n{}", style.wrap_prose(about)));
         if let Some(failure) = &progress.failure {
             told(&mut out.story, failure, &events, style);
         }
-        phases(&mut out.phases, &progress);
+        phases(&mut out.phases, &progress, style);
         calls(&mut out.rest, &progress);
         if let Some(backtrace) = progress.failure.as_ref().and_then(|failure| failure.backtrace.as_ref()) {
             out.rest += &format!("\nbacktrace:\n{}", backtrace::trimmed(&backtrace.to_string()));
@@ -130,13 +130,13 @@ pub(crate) fn of_ended(run: &Run, why: &labsim::Report<String>, style: Style) ->
     }
     out += ended.trim_end();
     out += "\n(docs/troubleshooting.md, \"A run does not end as it should\", tells what this means)\n";
-    let mut out = Told { head: out, ..Told::default() };
+    let mut out = Told { head: style.wrap_prose(&out), ..Told::default() };
     let picture = events.picture();
     if !picture.servers.is_empty() {
-        out.about = format!("\n{}", servers::table(&picture, &[]));
+        out.about = format!("\n{}", style.wrap_prose(&servers::table(&picture, &[])));
     }
     told(&mut out.story, &failure, &events, style);
-    phases(&mut out.phases, &progress);
+    phases(&mut out.phases, &progress, style);
     calls(&mut out.rest, &progress);
     Some(out)
 }
@@ -287,12 +287,12 @@ fn told(out: &mut String, failure: &Failure, events: &Events, style: Style) {
         let lines = story::traffic(failure, events);
         if !lines.is_empty() {
             *out += "\nmessages of the last 2 s:\n";
-            lines.iter().for_each(|line| *out += &format!("{line}\n"));
+            lines.iter().for_each(|line| *out += &format!("{}\n", style.wrap(line, 6)));
         }
     }
 }
 
-fn phases(out: &mut String, progress: &Progress) {
+fn phases(out: &mut String, progress: &Progress, style: Style) {
     let at = progress.failure.as_ref().map(|failure| failure.at);
     let phases: Vec<&Phase> =
         progress.phases.iter().filter(|phase| at.is_none_or(|at| phase.at <= at)).collect();
@@ -305,7 +305,8 @@ fn phases(out: &mut String, progress: &Progress) {
         let _ = writeln!(out, "  ({hidden} earlier not shown)");
     }
     for phase in &phases[hidden..] {
-        let _ = writeln!(out, "  {:>9}  {}", seconds(phase.at), phase.title);
+        let line = format!("  {:>9}  {}", seconds(phase.at), phase.title);
+        let _ = writeln!(out, "{}", style.wrap(&line, 13));
     }
 }
 

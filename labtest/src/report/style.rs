@@ -81,9 +81,13 @@ impl Style {
         wrapped.join("\n")
     }
 
-    /// The same, but leaves lines as they are that are indented: they are parts of tables and pictures.
+    /// The same of prose with tables and pictures in it, which are indented: what does not fit there goes on below its
+    /// column, so that none of the others is broken.
     pub(crate) fn wrap_prose(self, text: &str) -> String {
-        let line = |line: &str| if line.starts_with(' ') { line.to_string() } else { self.wrap(line, 2) };
+        let line = |line: &str| match self.width {
+            Some(width) if line.starts_with(' ') => wrap_row(line, width),
+            _ => self.wrap(line, 2),
+        };
         text.lines().map(|it| line(it) + "\n").collect()
     }
 }
@@ -127,6 +131,35 @@ fn paint_line(line: &str) -> String {
 
 fn is_time(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.')
+}
+
+/// Breaks a row of a table, whose columns have two spaces or more between them. A last column that does not fit, such as a
+/// remark in brackets, goes below the one before.
+fn wrap_row(row: &str, width: usize) -> String {
+    if row.chars().count() <= width {
+        return row.to_string();
+    }
+    let indent = last_column(row, width * 2 / 3);
+    match row.rsplit_once("  ").map(|(before, last)| (before.trim_end(), last)) {
+        Some((before, last)) if before.chars().count() > indent => {
+            let last = format!("{:indent$}{last}", "");
+            format!("{}\n{}", wrap_line(before, width, indent), wrap_line(&last, width, indent))
+        }
+        _ => wrap_line(row, width, indent),
+    }
+}
+
+/// Where the last column begins, of those that begin at `most` or before.
+fn last_column(line: &str, most: usize) -> usize {
+    let mut begin = 0;
+    let mut spaces = 2;
+    for (at, c) in line.chars().enumerate().take_while(|(at, _)| *at <= most) {
+        if c != ' ' && spaces >= 2 {
+            begin = at;
+        }
+        spaces = if c == ' ' { spaces + 1 } else { 0 };
+    }
+    begin
 }
 
 fn wrap_line(line: &str, width: usize, indent: usize) -> String {
@@ -175,11 +208,19 @@ mod tests {
 
     #[test]
     fn pictures_are_not_broken() {
-        let style = Style { colour: false, width: Some(8) };
+        let wrap = |text, width| Style { colour: false, width }.wrap_prose(text);
         assert_eq!(
-            style.wrap_prose("one two three\n  |---|  |---|\n\nx"),
-            "one two\n  three\n  |---|  |---|\n\nx\n"
+            wrap("one two three\n  |---|  |---|\n\nx", Some(8)),
+            "one two\n  three\n  |---|\n  |---|\n\nx\n"
         );
+        // What clerks were told was wider than the screen.
+        let picture = "  #2 clerk 1  |---|         get \"k\" -> \"a\"  (from 0.076 s)\n\
+                       \x20                           than #1: another value\n";
+        let narrow = "  #2 clerk 1  |---|         get \"k\" -> \"a\"\n                            (from 0.076 s)\n\
+                      \x20                           than #1:\n                            another value\n";
+        assert_eq!(wrap(picture, Some(42)), narrow);
+        assert_eq!(wrap(picture, Some(80)), picture);
+        assert_eq!(wrap(picture, None), picture);
     }
 
     #[test]
