@@ -112,7 +112,12 @@ impl Picture {
             }
             What::ApplySnapshot { life, index, term } => {
                 self.applies = true;
-                self.peer(*life, changes).applies(*index);
+                let peer = self.peer(*life, changes);
+                peer.applies(*index);
+                // Its own word, whatever snapshot it was sent.
+                if peer.log.has_base(*index, *term) {
+                    changes.compacted.push(life.server);
+                }
                 self.installs(life.server, *index, *term, changes);
             }
             What::State { life, term, is_leader, .. } => {
@@ -164,7 +169,7 @@ impl Picture {
         let Standing { term, voted_for, .. } = peer.is;
         peer.is =
             Standing { role: Role::Follower, term, voted_for, leader: None, commit: base, applied: base };
-        changes.logs.push((life.server, base + 1));
+        changes.logs.push((life.server, base.saturating_add(1)));
     }
 
     fn message(&mut self, passage: &Passage, event: &Event, changes: &mut Changes) {
@@ -178,7 +183,8 @@ impl Picture {
             self.peer(from, changes);
             self.asks(from.server, to.server, &passage.content, changes);
         } else if let (Some(answered), Step::Delivered) = (&passage.answers, passage.step) {
-            if self.servers.get(to.server).is_some_and(|peer| peer.life == Some(to)) {
+            let lives = |peer: &Peer| peer.life == Some(to) && peer.is.role != Role::Dead;
+            if self.servers.get(to.server).is_some_and(lives) {
                 self.peer(to, changes);
                 self.is_told(to.server, from.server, &answered.request, &passage.content, changes);
             }
@@ -335,7 +341,7 @@ impl Picture {
         let news = if log.term_is(index, term) {
             log.compact(index, Some(term))
         } else {
-            changes.logs.push((server, index + 1));
+            changes.logs.push((server, index.saturating_add(1)));
             log.replace(index, term)
         };
         if news {
@@ -377,5 +383,103 @@ impl Peer {
             self.progress.resize(follower + 1, Progress::default());
         }
         &mut self.progress[follower]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use labrpc::{CallId, MessageId};
+
+    use super::*;
+    use crate::events::{Answered, Death};
+
+    /// A picture of a leader and a follower, and what it takes in.
+    struct Scene {
+        picture: Picture,
+        number: u64,
+    }
+
+    const LEADER: Life = Life { server: 0, incarnation: 0 };
+    const FOLLOWER: Life = Life { server: 1, incarnation: 0 };
+
+    impl Scene {
+        fn new() -> Scene {
+            let mut scene = Scene { picture: Picture::default(), number: 0 };
+            for life in [LEADER, FOLLOWER] {
+                scene.see(What::Start { life, state_bytes: 0, snapshot_bytes: 0 });
+            }
+            scene
+        }
+
+        fn see(&mut self, what: What) -> Changes {
+            let mut changes = Changes::default();
+            let event = Event { number: self.number, at: Duration::from_millis(self.number), what };
+            self.picture.see(&event, &mut changes);
+            self.number += 1;
+            changes
+        }
+
+        /// The follower is sent a snapshot, and `step` of its answer is taken.
+        fn answer(&mut self, (index, of): (u64, u64), term: u64, step: Step) {
+            let request = Arc::new(Content::InstallSnapshot(InstallSnapshot {
+                term,
+                last_included_index: index,
+                last_included_term: of,
+                data_bytes: 0,
+                plain: true,
+            }));
+            self.see(What::Message(Passage {
+                id: MessageId(1),
+                call: CallId(0),
+                method: "",
+                from: Party::Server(FOLLOWER),
+                to: Party::Server(LEADER),
+                stranger: None,
+                is_reply: true,
+                sender_lives: true,
+                bytes: 0,
+                content: Arc::new(Content::InstallSnapshotReply { term, plain: true }),
+                answers: Some(Answered { request, begun: 0 }),
+                step,
+            }));
+        }
+    }
+
+    /// A follower that kept its own entry's term in a snapshot's place was shown with the term that it had been sent.
+    #[test]
+    fn a_server_is_believed_what_its_snapshot_ends_with() {
+        let mut scene = Scene::new();
+        scene.answer((9, 3), 3, Step::Sent);
+        assert_eq!(scene.picture.servers[1].log.base(), (9, 3));
+        let own = What::ApplySnapshot { life: FOLLOWER, index: 9, term: 2 };
+        assert_eq!(scene.see(own.clone()).compacted, [1]);
+        let Peer { is, log, .. } = &scene.picture.servers[1];
+        assert_eq!((is.term, is.applied, log.base()), (3, 9, (9, 2)));
+        assert_eq!(scene.see(own).compacted, [0; 0], "that is no news");
+    }
+
+    /// Its machine is lost, but messages still reach it.
+    #[test]
+    fn a_lost_server_learns_nothing() {
+        let mut scene = Scene::new();
+        scene.see(What::Crash { life: LEADER, how: Death::Lost });
+        scene.answer((9, 3), 7, Step::Delivered);
+        assert_eq!(scene.picture.servers[0].is.term, 0);
+        scene.see(What::Start { life: LEADER, state_bytes: 1, snapshot_bytes: 0 });
+        assert_eq!((scene.picture.servers[0].is.role, scene.picture.servers[0].is.term), (Role::Follower, 0));
+    }
+
+    #[test]
+    fn a_snapshot_of_everything_is_drawn_too() {
+        let mut scene = Scene::new();
+        scene.answer((u64::MAX, 1), 1, Step::Sent);
+        let log = &scene.picture.servers[1].log;
+        assert_eq!((log.base(), log.last(), log.from(0).len()), ((u64::MAX, 1), u64::MAX, 0));
+        scene.see(What::Crash { life: FOLLOWER, how: Death::Kill });
+        scene.see(What::Start { life: FOLLOWER, state_bytes: 1, snapshot_bytes: 1 });
+        assert_eq!(scene.picture.servers[1].is.commit, u64::MAX);
     }
 }

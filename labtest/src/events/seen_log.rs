@@ -27,7 +27,7 @@ const UNSEEN_MAX: u64 = 1 << 16;
 impl SeenLog {
     /// The index of the first entry after the snapshot, whether or not there is one.
     pub(crate) fn first(&self) -> u64 {
-        self.base + 1
+        self.base.saturating_add(1)
     }
 
     pub(crate) fn base(&self) -> (u64, u64) {
@@ -128,6 +128,15 @@ impl SeenLog {
         self.cells.drain(..covered);
         (self.base, self.base_term) = (index, term.unwrap_or(known));
         true
+    }
+
+    /// What the snapshot ends with, if it ends at `index`, is of this term. Whether that is news.
+    pub(crate) fn has_base(&mut self, index: u64, term: u64) -> bool {
+        let news = index == self.base && term != self.base_term;
+        if news {
+            self.base_term = term;
+        }
+        news
     }
 
     /// As [`compact`](Self::compact), and nothing comes after.

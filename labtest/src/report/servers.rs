@@ -13,8 +13,10 @@ pub(crate) enum Answer {
     Panics,
 }
 
-/// Columns for the log.
+/// Columns for the log: with them, a table is as wide as a screen.
 const LOG_WIDTH: usize = 24;
+/// Stands for what of a log is not shown.
+const CUT: &str = ".. ";
 
 /// The table: a line for each server. Who answered is believed; else it is as messages show it.
 pub(crate) fn table(picture: &Picture, answers: &[Answer]) -> String {
@@ -77,19 +79,23 @@ fn tail(log: &SeenLog) -> String {
             _ => runs.push((index, index, cell.term)),
         }
     }
+    // What nobody saw has term 0.
+    let known = |term: u64| if term == 0 { "?".to_string() } else { term.to_string() };
     let show = |&(first, last, term): &(u64, u64, u64)| {
-        let term = if term == 0 { "?".to_string() } else { term.to_string() };
+        let term = known(term);
         if first == last { format!("{first}({term})") } else { format!("{first}-{last}({term})") }
     };
     let mut shown: Vec<String> = runs.iter().map(show).collect();
-    if log.base().0 > 0 {
-        shown.insert(0, format!("..{}({})", log.base().0, log.base().1));
+    let (base, term) = log.base();
+    if base > 0 {
+        shown.insert(0, format!("..{base}({})", known(term)));
     }
     let mut out = String::new();
-    for (hidden, run) in shown.iter().rev().enumerate() {
+    for (left, run) in shown.iter().enumerate().rev() {
         let more = if out.is_empty() { run.clone() } else { format!("{run} {out}") };
-        if more.len() > LOG_WIDTH {
-            return if hidden < shown.len() { format!(".. {out}") } else { out };
+        let cut = if left > 0 { CUT.len() } else { 0 };
+        if !out.is_empty() && cut + more.len() > LOG_WIDTH {
+            return format!("{CUT}{out}");
         }
         out = more;
     }
@@ -132,6 +138,8 @@ mod tests {
         picture.servers[0].is =
             Standing { term: 3, voted_for: Some(0), commit: 3, applied: 2, ..picture.servers[0].is };
         picture.servers[3].log.replace(40, 2);
+        // Compacted, and nobody saw the entry.
+        picture.servers[4].log.compact(7, None);
         // Nobody expects an answer of it.
         picture.servers[4].frozen = true;
         let says = Answer::Says(State { term: 3, is_leader: true });
@@ -143,7 +151,7 @@ server  state              term  vote  commit  applied  log: index(term)
 1       follower              0     -       0        0  1-2(1)
 2       crashed               0     -       0        0
 3       follower, cut off     0     -       0        0  ..40(2)
-4       leader, frozen        0     -       0        0
+4       leader, frozen        0     -       0        0  ..7(?)
 state() of server 1 does not answer
 ";
         assert_eq!(table, expected);
@@ -154,5 +162,13 @@ state() of server 1 does not answer
         let terms: Vec<u64> = (0..40).flat_map(|term| [term + 1, term + 1]).collect();
         let log = peer(0, Role::Follower, &terms).log;
         assert_eq!(tail(&log), ".. 77-78(39) 79-80(40)");
+        // With the sign that there is more, too, it is as wide as its column.
+        let terms: Vec<u64> = (0..5).flat_map(|term| [1000 + term; 2]).collect();
+        let log = peer(0, Role::Follower, &terms).log;
+        assert_eq!(tail(&log), ".. 7-8(1003) 9-10(1004)");
+        let log = peer(0, Role::Follower, &[100, 1_000_000, 2_000_000]).log;
+        assert_eq!(tail(&log), ".. 2(1000000) 3(2000000)");
+        let log = peer(0, Role::Follower, &[u64::MAX]).log;
+        assert_eq!(tail(&log), format!("1({})", u64::MAX), "the last entry is shown whatever it takes");
     }
 }
