@@ -1,4 +1,5 @@
 // Where things stand in the picture of the servers' logs: a row for each server, a cell for each index.
+import type { Numeral } from "./log.ts";
 import { type ServerNow, cellAt, leaderAt, progressAt, serverAt } from "./moment.ts";
 import type { Run } from "./model.ts";
 
@@ -13,7 +14,7 @@ const BEHIND = 3;
 export interface CellView {
   index: number;
   kind: "entry" | "unknown" | "snapshot";
-  term: number;
+  term: Numeral;
   command: string | null;
   committed: boolean;
   applied: boolean;
@@ -54,11 +55,11 @@ export function cellsOf(run: Run, step: number, width: number, wanted: number | 
       cells.push({
         index, kind: cell === undefined ? "snapshot" : cell.term === 0 ? "unknown" : "entry",
         term: cell?.term ?? 0, command: cell?.command ?? null,
-        committed: index <= server.commit, applied: index <= (server.applied ?? 0),
+        committed: index <= Number(server.commit), applied: index <= Number(server.applied ?? 0),
         fresh: cell !== undefined && (run.servers[server.number]!.cells.get(index)?.changedAt(step) ?? false),
       });
     }
-    return { server, cells, beyond: server.known && server.last >= first + count ? server.last : undefined, ...(progress && { next: progress.next, match: progress.match }) };
+    return { server, cells, beyond: server.known && server.last >= first + count ? server.last : undefined, ...(progress && { next: Number(progress.next), match: Number(progress.match) }) };
   });
   return { first, count, rows, leader, applies: run.applies };
 }

@@ -8,7 +8,7 @@ export type Party = number | string;
 /** As its digits where JavaScript would lose some of them. */
 export type Numeral = number | string;
 /** Index, term, command as text; `null` of an entry of which only the term is known. */
-export type Entry = [index: number, term: number, command: string | null];
+export type Entry = [index: Numeral, term: Numeral, command: string | null];
 export type Role = "follower" | "candidate" | "leader" | "dead";
 
 export interface Head {
@@ -27,13 +27,13 @@ export type Line = Common & (
   | { kind: "duplicate"; id: number; of: number }
   | { kind: "delay"; id: number; by: number }
   | StateLine
-  | { kind: "log"; server: number; from: number; entries: Entry[] }
-  | { kind: "compact"; server: number; index: number; term: number }
-  | { kind: "progress"; server: number; follower: number; next: number; match: number }
-  | { kind: "apply"; server: number; index: number; command: string }
-  | { kind: "apply-snapshot"; server: number; index: number; term: number }
-  | { kind: "accept"; server: number; index: number; term: number; command: string }
-  | { kind: "says"; server: number; term: number; is_leader: boolean }
+  | { kind: "log"; server: number; from: Numeral; entries: Entry[] }
+  | { kind: "compact"; server: number; index: Numeral; term: Numeral }
+  | { kind: "progress"; server: number; follower: number; next: Numeral; match: Numeral }
+  | { kind: "apply"; server: number; index: Numeral; command: string }
+  | { kind: "apply-snapshot"; server: number; index: Numeral; term: Numeral }
+  | { kind: "accept"; server: number; index: Numeral; term: Numeral; command: string }
+  | { kind: "says"; server: number; term: Numeral; is_leader: boolean }
   | { kind: "phase"; title: string }
   | { kind: "op"; id: number; client: string; op: string; key: string; value?: string }
   | { kind: "op-end"; id: number; value: string | null }
@@ -48,15 +48,15 @@ export interface SendLine extends Common {
   success?: boolean; last_included_index?: Numeral; last_included_term?: Numeral; data_bytes?: number;
 }
 export interface StateLine extends Common {
-  kind: "state"; server: number; role?: Role; term?: number; voted_for?: number | null; leader?: number | null;
-  commit?: number; applied?: number | null; first?: number; last?: number;
+  kind: "state"; server: number; role?: Role; term?: Numeral; voted_for?: number | null; leader?: number | null;
+  commit?: Numeral; applied?: Numeral | null; first?: Numeral; last?: Numeral;
 }
 export interface LogLine extends Common {
   kind: "line"; server?: number; thread: string; level: string; target: string; text: string;
 }
 export interface FailureLine extends Common {
-  kind: "failure"; text: string; place?: string; thread?: string; stuck?: string[]; rule?: string; says?: string; paper?: string; servers?: number[]; index?: number;
-  term?: number; evidence?: number[]; core?: number[];
+  kind: "failure"; text: string; place?: string; thread?: string; stuck?: string[]; rule?: string; says?: string; paper?: string; servers?: number[]; index?: Numeral;
+  term?: Numeral; evidence?: number[]; core?: number[];
 }
 export interface EndLine extends Common {
   kind: "end"; ok: boolean; events: number; lines: number; left_out: { events: number; lines: number };
@@ -72,12 +72,13 @@ export interface Log {
 
 type Check = (value: unknown) => boolean;
 const number: Check = v => typeof v === "number" && Number.isFinite(v);
+const numeral: Check = v => number(v) || typeof v === "string" && /^\d+$/.test(v);
 const text: Check = v => typeof v === "string";
 const truth: Check = v => typeof v === "boolean";
 const list: Check = Array.isArray;
 const numbers: Check = v => Array.isArray(v) && v.every(number);
 const party: Check = v => number(v) || text(v);
-const entries: Check = v => Array.isArray(v) && v.every(e => Array.isArray(e) && number(e[0]) && number(e[1]));
+const entries: Check = v => Array.isArray(v) && v.every(e => Array.isArray(e) && numeral(e[0]) && numeral(e[1]));
 const groups: Check = v => Array.isArray(v) && v.every(numbers);
 
 /** What a line of each kind must have; other fields are optional. */
@@ -95,13 +96,13 @@ const MUST: Record<Line["kind"], Record<string, Check>> = {
   hold: { id: number },
   release: { id: number },
   state: { server: number },
-  log: { server: number, from: number, entries },
-  compact: { server: number, index: number, term: number },
-  progress: { server: number, follower: number, next: number, match: number },
-  apply: { server: number, index: number, command: text },
-  "apply-snapshot": { server: number, index: number, term: number },
-  accept: { server: number, index: number, term: number, command: text },
-  says: { server: number, term: number, is_leader: truth },
+  log: { server: number, from: numeral, entries },
+  compact: { server: number, index: numeral, term: numeral },
+  progress: { server: number, follower: number, next: numeral, match: numeral },
+  apply: { server: number, index: numeral, command: text },
+  "apply-snapshot": { server: number, index: numeral, term: numeral },
+  accept: { server: number, index: numeral, term: numeral, command: text },
+  says: { server: number, term: numeral, is_leader: truth },
   phase: { title: text },
   op: { id: number, client: text, op: text, key: text },
   "op-end": { id: number },
@@ -111,7 +112,8 @@ const MUST: Record<Line["kind"], Record<string, Check>> = {
 };
 /** Of fields that are optional, what they are when they are there. */
 const MAY: Record<string, Check> = {
-  entries, place: text, thread: text, stuck: v => Array.isArray(v) && v.every(text), evidence: numbers, core: numbers, servers: v => number(v) || list(v), count: number, term: number,
+  entries, place: text, thread: text, stuck: v => Array.isArray(v) && v.every(text), evidence: numbers, core: numbers, servers: v => number(v) || list(v), count: number, term: numeral, index: numeral,
+  first: numeral, last: numeral, commit: numeral, applied: v => v === null || numeral(v),
 };
 
 function readable(line: unknown): line is Line {
@@ -141,14 +143,14 @@ export function parse(file: string): Log {
     const json = file.slice(at + 1, end < 0 ? file.length : end);
     at = end < 0 ? file.length : end;
     if (json === "") continue;
-    const line = parsed(json);
+    const line = parsed(someAreLarge ? exact(json) : json);
     if (readable(line)) {
       lines.push(line);
-      if (someAreLarge) rounded = !keepDigits(line, json) || rounded;
+      rounded ||= isRounded(line);
     } else if (!laterKind(line)) unreadable++;
   }
   if (unreadable > 0) notes.push(`${unreadable} lines of the log could not be read and are not shown.`);
-  if (rounded) notes.push("Servers have numbers above 9,007,199,254,740,991. They are shown rounded; messages, and the log itself, have all their digits.");
+  if (rounded) notes.push("A server's log has indexes above 9,007,199,254,740,991. Where it begins and ends is shown rounded; all other numbers have their digits.");
   if (lines.at(-1)?.kind !== "end") notes.push("The log has no last line: it is not whole.");
   const string = (name: string) => typeof head[name] === "string" ? head[name] : "";
   const count = (name: string) => typeof head[name] === "number" ? head[name] : 0;
@@ -163,15 +165,19 @@ export function parse(file: string): Log {
   };
 }
 
-/** A number of which JavaScript loses digits: terms may be as large as a server likes, and an index below 0 is as large as it can be. */
-const LARGE = /"(term|index|last_log_index|last_log_term|prev_log_index|prev_log_term|leader_commit|commit|applied|first|last|last_included_index|last_included_term|next|match)":(9\d{15}|\d{17,})[,}]/;
+/** A number of which JavaScript may lose digits: terms may be as large as a server likes, and an index below 0 is as large as it can be. */
+const LARGE = /[:[,]\d{16,}[,}\]]/;
+/** Such a number, or a text, in which digits are none. */
+const TEXT_OR_LARGE = /"(?:[^"\\]|\\.)*"|\d{16,}/g;
 
-/** Lets a message have such numbers as they are written; whether no other line has any. */
-function keepDigits(line: Line, json: string): boolean {
-  // A name like these stands nowhere else: within a text its quotes would be escaped.
-  const large = [...json.matchAll(new RegExp(LARGE, "g"))].map(([, name, digits]) => [name, digits]);
-  if (line.kind === "send") Object.assign(line, Object.fromEntries(large));
-  return line.kind === "send" || large.length === 0;
+/** Turns such numbers into texts, which keep their digits. */
+function exact(json: string): string {
+  return json.replace(TEXT_OR_LARGE, part => part.startsWith('"') || Number.isSafeInteger(Number(part)) ? part : `"${part}"`);
+}
+
+/** Whether it has numbers that are reckoned with, and therefore lose digits. */
+function isRounded(line: Line): boolean {
+  return line.kind === "log" ? typeof line.from === "string" : line.kind === "state" && (typeof line.first === "string" || typeof line.last === "string");
 }
 
 function parsed(json: string): unknown {

@@ -81,7 +81,7 @@ class Page {
       this.drawn = paintTimeline(g, app, look, width, height);
     }
     paintOverview(prepare(this.overview, width, OVERVIEW), app, look, width);
-    const { failure } = app.run, wrong = failure?.line.index;
+    const { failure } = app.run, wrong = failure?.line.index === undefined ? undefined : Number(failure.line.index);
     this.cellsView = cellsOf(app.run, app.step, logsWidth, app.index, failure && app.step >= (failure.evidence[0] ?? failure.moment.step) ? wrong : undefined);
     paintCells(prepare(this.cells, logsWidth, cellsHeight(this.cellsView)), this.cellsView, look, logsWidth, wrong);
     this.updateTools();

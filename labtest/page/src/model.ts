@@ -3,7 +3,7 @@
 // A step is all that has one number `n` in the log: an event and what it brought about. Positions in the run are
 // numbers of steps, from 0; whatever changes is a list of changes by step, so that any moment is found by binary search.
 import { Changes } from "./changes.ts";
-import type { EndLine, Entry, FailureLine, Line, LineOf, Log, LogLine, Party, Role, SendLine } from "./log.ts";
+import type { EndLine, Entry, FailureLine, Line, LineOf, Log, LogLine, Numeral, Party, Role, SendLine } from "./log.ts";
 
 export interface Moment { step: number; t: number }
 export type Fate = "delivered" | "dropped" | "on its way";
@@ -35,13 +35,13 @@ export interface Message {
 export interface Call { request?: Message; others: Message[]; replies: Message[] }
 
 export interface State {
-  role: Role; term: number; voted_for: number | null | undefined; leader: number | null | undefined;
-  commit: number; applied: number | null; first: number; last: number;
+  role: Role; term: Numeral; voted_for: number | null | undefined; leader: number | null | undefined;
+  commit: Numeral; applied: Numeral | null; first: number; last: number;
 }
-export interface Cell { term: number; command: string | null }
-export interface Progress { next: number; match: number; term: number }
+export interface Cell { term: Numeral; command: string | null }
+export interface Progress { next: Numeral; match: Numeral; term: Numeral }
 /** A time in which a server's role and term stay the same. */
-export interface Band { step: number; from: number; to: number; role: Role; term: number }
+export interface Band { step: number; from: number; to: number; role: Role; term: Numeral }
 export interface Span { from: number; to: number }
 
 export interface Server {
@@ -51,7 +51,6 @@ export interface Server {
   frozen: Changes<boolean>;
   cells: Map<number, Changes<Cell | null>>;
   progress: Map<number, Changes<Progress>>;
-  snapshotTerm: Changes<number>;
   bands: Band[];
   dead: (Span & { how: string })[];
   still: Span[];
@@ -145,7 +144,7 @@ class Builder {
     for (let i = servers.length; i <= number; i++) {
       servers.push({
         number: i, state: new Changes(), alive: new Changes(), frozen: new Changes(), cells: new Map(), progress: new Map(),
-        snapshotTerm: new Changes(), bands: [], dead: [], still: [],
+        bands: [], dead: [], still: [],
       });
     }
     return servers[number];
@@ -168,7 +167,6 @@ class Builder {
       case "release": { const m = this.byId.get(line.id); if (m) { m.released = now; this.noteAbout(m); } break; }
       case "state": this.state(line); break;
       case "log": this.entries(line.server, line.from, line.entries); break;
-      case "compact": this.server(line.server)?.snapshotTerm.set(now.step, line.term); break;
       case "progress": this.progress(line); break;
       case "phase": run.phases.push({ title: line.title, moment: now }); break;
       case "op": { const op: Operation = { line, from: now }; run.operations.set(line.id, op); this.operationsOf(line.client).push(op); break; }
@@ -176,7 +174,7 @@ class Builder {
       case "line": run.lines.push({ line, moment: now }); run.lineTimes.push(now.t); break;
       case "failure": run.failure = { line, moment: now, evidence: [], core: [] }; break;
       case "end": run.end = line; break;
-      case "apply": case "apply-snapshot": case "accept": case "says": break;
+      case "compact": case "apply": case "apply-snapshot": case "accept": case "says": break;
     }
   }
 
@@ -241,7 +239,7 @@ class Builder {
     const server = this.server(number);
     if (!server) return;
     const before = server.state.last ?? NOBODY;
-    const state: State = { ...before, ...changed };
+    const state: State = { ...before, ...changed, first: Number(changed.first ?? before.first), last: Number(changed.last ?? before.last) };
     if (state.applied !== null) this.run.applies = true;
     server.state.set(this.now.step, state);
     if (server.alive.last === undefined && state.role !== "dead") server.alive.set(this.now.step, true);
@@ -253,12 +251,12 @@ class Builder {
     server.bands.push({ step: this.now.step, from: this.now.t, to: Infinity, role: state.role, term: state.term });
   }
 
-  private entries(number: number, from: number, entries: Entry[]): void {
+  private entries(number: number, from: Numeral, entries: Entry[]): void {
     const server = this.server(number);
     if (!server) return;
-    let index = from;
+    let index = Number(from);
     for (const [at, term, command] of entries) {
-      index = at;
+      index = Number(at);
       let cell = server.cells.get(index);
       if (!cell) server.cells.set(index, cell = new Changes());
       cell.set(this.now.step, { term, command });

@@ -1,5 +1,5 @@
 // How things stand at one moment of a run, and what a step changed.
-import type { Line } from "./log.ts";
+import type { Line, Numeral } from "./log.ts";
 import { type Cell, type Message, type Operation, type Progress, type Run, type Server, type State, linesOf } from "./model.ts";
 
 export interface ServerNow extends State {
@@ -50,7 +50,7 @@ export function leaderAt(run: Run, step: number): ServerNow | undefined {
 /** All that take themselves for leaders, the highest term first. */
 export function leadersAt(run: Run, step: number): ServerNow[] {
   return run.servers.map(server => serverAt(run, server, step))
-    .filter(state => state.role === "leader").sort((a, b) => b.term - a.term);
+    .filter(state => state.role === "leader").sort((a, b) => Number(b.term) - Number(a.term));
 }
 
 /** What a leader knows of a follower; of an earlier reign it is forgotten. */
@@ -97,16 +97,16 @@ function effect(server: Server, step: number, line: Line, out: string[]): void {
     }
     case "log": {
       const had = before?.last ?? 0;
-      const last = line.entries.at(-1)?.[0] ?? line.from - 1;
-      if (line.from <= had) out.push(`log: removes ${range(line.from, had)}`);
-      if (last >= line.from) out.push(`log: appends ${range(line.from, last)}`);
+      const from = Number(line.from), last = Number(line.entries.at(-1)?.[0] ?? from - 1);
+      if (from <= had) out.push(`log: removes ${range(from, had)}`);
+      if (last >= from) out.push(`log: appends ${range(from, last)}`);
       break;
     }
-    case "compact": out.push(`snapshot up to ${line.index}`); break;
+    case "compact": out.push(`snapshot up to ${line.index} of term ${line.term === 0 ? "?" : line.term}`); break;
     case "progress": {
       const changes = server.progress.get(line.follower)!;
       const was = changes.at(step - 1), old = was?.term === now?.term ? was : undefined;
-      const shown = (name: string, a: number | undefined, b: number) => a === b ? `${name} stays ${b}` : `${name} ${a ?? "?"} \u2192 ${b}`;
+      const shown = (name: string, a: Numeral | undefined, b: Numeral) => a === b ? `${name} stays ${b}` : `${name} ${a ?? "?"} \u2192 ${b}`;
       out.push(`${shown(`next_index[${line.follower}]`, old?.next, line.next)}, ${shown(`match_index[${line.follower}]`, old?.match, line.match)}`);
       break;
     }

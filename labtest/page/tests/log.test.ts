@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse } from "../src/log.ts";
 import { modelOf } from "../src/model.ts";
+import { effects } from "../src/moment.ts";
 import * as words from "../src/words.ts";
 import { HOSTILE, Script, replication } from "./script.ts";
 
@@ -18,8 +19,9 @@ test("a seed keeps all its digits", () => {
   assert.equal(parse(text).head.seed, "18446744073709551615");
 });
 
-test("messages keep all digits of their numbers, and where others lose some it is said", () => {
-  const HUGE = "18446744073709551615";
+const HUGE = "18446744073709551615";
+
+test("messages keep all digits of their numbers", () => {
   const sent = (from: string, to: string) => {
     const log = parse(replication().text.replace(from, to)), run = modelOf(log);
     const message = run.messages.find(m => words.message(m).includes("1844"));
@@ -30,9 +32,35 @@ test("messages keep all digits of their numbers, and where others lose some it i
   assert.equal(notes, "");
   assert.ok(text?.includes(`after ${HUGE} of term`), text);
   assert.ok(fields?.some(([name, value]) => name === "prev_log_index" && value === HUGE));
-  const state = /"kind":"state"[^}]*"term":\d+/.exec(replication().text)![0];
-  assert.match(sent(state, state.replace(/\d+$/, HUGE)).notes, /shown rounded/);
-  assert.equal(sent(state, state.replace(/\d+$/, "8999999999999999")).notes, "");
+});
+
+test("servers keep all digits of their numbers, and where they lose some it is said", () => {
+  const { text } = replication();
+  const field = (kind: string, name: string) => new RegExp(`("kind":"${kind}"[^}]*"${name}":)\\d+`);
+  const read = (kind: string, name: string, value: string) => {
+    assert.match(text, field(kind, name));
+    const log = parse(text.replace(field(kind, name), `$1${value}`));
+    return { log, run: modelOf(log), notes: log.notes.join() };
+  };
+  for (const name of ["term", "commit"] as const) {
+    const { run, notes } = read("state", name, HUGE);
+    assert.equal(notes, "");
+    const step = run.servers[0]!.state.steps.find((_, i) => run.servers[0]!.state.values[i]![name] === HUGE);
+    assert.ok(step !== undefined, name);
+    if (name === "term") assert.ok(effects(run, step, 0).includes(`follower in term ${HUGE}`));
+    assert.equal(read("state", name, "8999999999999999").run.servers[0]!.state.values.some(state => state[name] === 8999999999999999), true);
+  }
+  const { run } = read("progress", "next", HUGE);
+  assert.ok(run.servers.some(server => [...server.progress.values()].some(changes => changes.values.some(progress => progress.next === HUGE))));
+  const cells = parse(text.replace(/("kind":"log"[^}]*"entries":\[\[\d+,)\d+/, `$1${HUGE}`));
+  assert.ok(modelOf(cells).servers.some(server => [...server.cells.values()].some(changes => changes.values.some(cell => cell?.term === HUGE))));
+  // Where a log begins and ends is reckoned with.
+  assert.match(read("state", "last", HUGE).notes, /shown rounded/);
+  // Digits within a text are none, and what must be small is not believed if it is large.
+  const line = `{"kind":"phase","t":99999999,"n":99999,"title":"a,${HUGE},[${HUGE}]\\",${HUGE},"}`;
+  const phase = parse(text.replace(/{"kind":"end"/, `${line}\n$&`)).lines.find(line => line.kind === "phase" && line.title.includes("1844"));
+  assert.ok(phase?.kind === "phase" && phase.title === `a,${HUGE},[${HUGE}]",${HUGE},`, JSON.stringify(phase));
+  assert.match(read("state", "server", HUGE).notes, /1 lines of the log could not be read/);
 });
 
 test("what is no log is refused", () => {

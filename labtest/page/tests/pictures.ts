@@ -53,7 +53,7 @@ const PICTURES: Picture[] = [
     name: "hover", log: "passed", height: 660,
     act: async page => {
       // To where the second command has been acknowledged by one follower.
-      for (let i = 0; i < 60 && await page.evaluate(() => window.timeline.servers[0]?.commit ?? 0) < 2; i++) await page.keyboard.press("ArrowRight");
+      for (let i = 0; i < 60 && await page.evaluate(() => Number(window.timeline.servers[0]?.commit ?? 0)) < 2; i++) await page.keyboard.press("ArrowRight");
       await page.evaluate(() => new Promise(done => requestAnimationFrame(done)));
       await hover(page, arrow => arrow.type === "AppendEntries" && arrow.kind === "append");
     },

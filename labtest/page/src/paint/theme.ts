@@ -1,11 +1,12 @@
 // Colours of the style sheet, and patterns for what colour alone must not say.
+import type { Numeral } from "../log.ts";
 
 const NAMES = [
   "paper", "ink", "soft", "line", "panel", "lane", "bad", "good", "accent", "cursor", "oncolour",
   "vote", "append", "heartbeat", "snapshot", "other", "dead", "cut", "frozen",
 ] as const;
 export type Theme = Record<(typeof NAMES)[number], string> & {
-  term: (term: number) => string;
+  term: (term: Numeral) => string;
   /** Diagonal lines of a colour; `/` or `\`, or dots. */
   hatch: (g: CanvasRenderingContext2D, colour: string, kind: "/" | "\\" | ".") => CanvasPattern | string;
 };
@@ -40,6 +41,6 @@ export function theme(): Theme {
   };
   return {
     ...Object.fromEntries(NAMES.map(name => [name, value(name)])) as Record<(typeof NAMES)[number], string>,
-    term: term => terms[((term - 1) % TERMS + TERMS) % TERMS]!, hatch,
+    term: term => terms[((Number(term) - 1) % TERMS + TERMS) % TERMS]!, hatch,
   };
 }

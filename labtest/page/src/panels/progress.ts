@@ -11,7 +11,7 @@ export function progress(element: HTMLElement, app: App): void {
     h("tr", {}, ...names.map(name => h("th", {}, name))),
     ...run.servers.filter(s => s.number !== leader.number).map(server => {
       const known = progressAt(run, leader, server.number, step), now = serverAt(run, server, step);
-      const behind = known ? leader.last - known.match : undefined;
+      const behind = known ? leader.last - Number(known.match) : undefined;
       const how = !now.alive ? "crashed" : now.frozen ? "frozen" : now.group !== leader.group || now.group < 0 ? "cut off from it"
         : behind === undefined ? "" : behind <= 0 ? "up to date" : `${behind} unconfirmed`;
       const cells = [`server ${server.number}`, known?.next ?? "?", known?.match ?? "?", now.last, now.commit, how];
