@@ -7,7 +7,7 @@
 
 use std::backtrace::Backtrace;
 use std::cell::Cell;
-use std::ffi::{c_char, c_int, c_long, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::diagnosis;
@@ -401,10 +401,21 @@ fn on_alternate_stack() -> bool {
     }
 }
 
-fn refuse(message: &std::ffi::CStr) {
+fn refuse(message: &CStr) {
     let args = [libc::STDERR_FILENO as usize, message.as_ptr() as usize, message.count_bytes(), 0, 0, 0];
     // SAFETY: reads the message.
     unsafe { raw::syscall(libc::SYS_write, args) };
+}
+
+/// The calling thread's name, of which `begin` is what Linux has room for: threads whose names begin alike are told apart by
+/// the rest. The standard library knows it whole, since it names a thread for itself before it names it for the system.
+fn in_full(begin: &CStr) -> Option<String> {
+    const ROOM: usize = 15;
+    if begin.count_bytes() < ROOM {
+        return None;
+    }
+    let thread = std::thread::current();
+    thread.name().filter(|name| name.as_bytes().starts_with(begin.to_bytes())).map(str::to_owned)
 }
 
 /// Remembers the name that the program gave the thread. Where each thread has a kernel thread of its own, that gets the
@@ -417,8 +428,11 @@ pub(super) unsafe extern "C" fn pthread_setname_np(pthread: libc::pthread_t, nam
     if let Some(inside) = Inside::enter() {
         if let Some(thread) = inside.runtime().by_handle(pthread) {
             // SAFETY: the caller's C string.
-            let name = unsafe { std::ffi::CStr::from_ptr(name) };
-            inside.scheduler().set_name(thread.id, name.to_string_lossy().into_owned());
+            let name = unsafe { CStr::from_ptr(name) };
+            let own = thread.id == inside.thread.id;
+            let full = own.then(|| in_full(name)).flatten();
+            let name = full.unwrap_or_else(|| name.to_string_lossy().into_owned());
+            inside.scheduler().set_name(thread.id, name);
             if inside.runtime().kind == Kind::Fast {
                 return 0;
             }
