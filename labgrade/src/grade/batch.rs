@@ -169,6 +169,7 @@ impl Plan {
 pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
     let names = submissions(&args.class, &args.out)?;
     let mut session = args.place.open(policy_of(args.policy.as_deref(), &args.labs)?)?;
+    args.policy.iter().try_for_each(|file| session.heed_check(file))?;
     if let Some(seconds) = args.within {
         session.within(Duration::from_secs(seconds));
     }
@@ -290,11 +291,13 @@ fn read(at: &Path) -> Option<Results> {
 
 /// A result that stands: of the same work, by the same rules, and to be had again.
 fn earlier(session: &Session, from: &Path, to: &Path) -> Option<Results> {
-    read(to).filter(|results| {
+    let mut results = read(to).filter(|results| {
         worth(&results.state) == 2
             && results.graded_with == session.graded_with()
             && results.handed_in == session.handed_in(from)
-    })
+    })?;
+    session.remind(&mut results);
+    Some(results)
 }
 
 /// Which of two results is to be kept: the higher one.

@@ -5,11 +5,22 @@ use std::{fs, io};
 
 use super::submission::ROOMS;
 use crate::handout::starter::{Labs, starter};
-use crate::labs::Package;
+use crate::labs::{Lab, Package};
+use crate::mutants::catalogue::Catalogue;
 use crate::tree::Tree;
 
 /// What is in the course's repository, and not for the build of a submission.
-const NOT_NEEDED: [&str; 6] = ["mutants/", "handout/", "docs/staff/", ".git", ".ci/", ".cargo/"];
+/// What `container/make_autograder` leaves at home is among it, so that a policy that was checked here is known there.
+const NOT_NEEDED: [&str; 8] = [
+    "mutants/",
+    "handout/",
+    "docs/staff/",
+    "docs/kill-matrix.md",
+    ".git",
+    ".ci/",
+    ".cargo/",
+    ".devcontainer/",
+];
 /// The lint by which a crate refuses unsafe code whatever its sources say.
 const FORBIDS_UNSAFE: &str = "unsafe_code = \"forbid\"";
 
@@ -59,9 +70,17 @@ impl Course {
 
     /// The solution, if the course keeps it here.
     pub(crate) fn solution(&self) -> Tree {
-        let mut rooms = self.files.clone();
-        rooms.files.retain(|name, _| in_room(name));
-        rooms
+        rooms(&self.files)
+    }
+
+    /// The correct variants of the solution that the course keeps among its mutants: their names, their rooms, and the labs that
+    /// they are solutions of.
+    pub(crate) fn variants(&self) -> io::Result<Vec<(String, Tree, Vec<Lab>)>> {
+        let catalogue = Catalogue::read(&self.root.join("mutants"), &self.files)?.map_err(|complaints| {
+            io::Error::other(complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
+        let variants = catalogue.variants.into_iter();
+        Ok(variants.map(|variant| (variant.name, rooms(&variant.tree), variant.about.labs)).collect())
     }
 
     /// What students start from.
@@ -93,6 +112,12 @@ impl Course {
 /// Whether a submission has something for this package.
 pub(crate) fn has_room(rooms: &Tree, package: Package) -> bool {
     rooms.files.contains_key(&format!("{}/src/lib.rs", package.name()))
+}
+
+/// What a tree has in the students' rooms.
+fn rooms(tree: &Tree) -> Tree {
+    let files = tree.files.iter().filter(|(name, _)| in_room(name));
+    Tree { files: files.map(|(name, text)| (name.clone(), text.clone())).collect() }
 }
 
 fn in_room(name: &str) -> bool {
@@ -162,6 +187,20 @@ mod tests {
         assert!(has_room(&rooms, Package::Raft) && !has_room(&rooms, Package::KvRaft));
         assert_eq!(&course.starter().files["raft/src/lib.rs"][..], b"starter");
         assert_eq!(course.solution().files.len(), 3);
+    }
+
+    /// Else what is known of a policy here would not hold there, nor results be taken for equal.
+    #[test]
+    fn what_the_container_has_not_makes_no_difference() {
+        let script = include_str!("../../container/make_autograder");
+        let left_out =
+            script.split_once("grep -zvE '").and_then(|(_, rest)| rest.split_once('\'')).unwrap().0;
+        let (directories, others) = left_out.strip_prefix("^(").and_then(|it| it.split_once(")/|")).unwrap();
+        let names = directories.split('|').map(|name| format!("{name}/"));
+        let names = names.chain(others.split('|').map(|name| name.trim_matches(['^', '$']).to_owned()));
+        for name in names.map(|name| name.replace('\\', "")) {
+            assert!(in_room(&name) || NOT_NEEDED.iter().any(|it| name.starts_with(it)), "{name}");
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@
 
 pub(crate) mod batch;
 mod build;
+mod checked;
 mod class;
 pub(crate) mod course;
 mod formats;
@@ -58,6 +59,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use checked::Checked;
 use formats::Format;
 use policy::Policy;
 use results::{Results, State, Status, number};
@@ -66,6 +68,7 @@ use session::{Session, Watch};
 use crate::labs::Lab;
 use crate::progress::Progress;
 use crate::signals;
+use crate::tree::Scratch;
 
 /// Exit code for results in which some tests were not judged.
 const INCOMPLETE: u8 = 3;
@@ -128,6 +131,7 @@ pub(crate) struct Place {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo lab policy check course/policy.toml
+  cargo lab policy check course/policy.toml --variants
   cargo lab policy check course/policy.toml --solution ../my-solution --solution ../another
   cargo lab policy student course/policy.toml > student.toml")]
 pub(crate) struct PolicyArgs {
@@ -139,12 +143,18 @@ pub(crate) struct PolicyArgs {
 enum PolicyCommand {
     /// See that correct solutions get full marks: a seed on which one fails would fail students
     ///
+    /// What is found is kept beside the policy, in policy.checked for policy.toml: `grade` and `batch` refuse a policy with
+    /// which a correct solution fails, and say so if nothing is known of it as it now is.
+    ///
     /// Exit code: 0 if they do, 1 if not, 2 if that could not be found out; 130 after Ctrl-C.
     Check {
         policy: PathBuf,
         /// A directory with raft/src and kvraft/src; may be given several times [default: the course's own solution]
         #[arg(long, value_name = "DIR")]
         solution: Vec<PathBuf>,
+        /// The course's correct variants of its solution too, as mutants/correct has them: some minutes for each
+        #[arg(long)]
+        variants: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -174,6 +184,7 @@ pub(crate) fn run(args: &Args) -> io::Result<ExitCode> {
         see(submission)?;
     }
     let mut session = args.place.open(policy_of(args.policy.as_deref(), &args.labs)?)?;
+    args.policy.iter().try_for_each(|file| session.heed_check(file))?;
     let Some(submission) = &args.submission else { return Ok(ExitCode::SUCCESS) };
     if let Some(seconds) = args.within {
         session.within(Duration::from_secs(seconds));
@@ -227,23 +238,49 @@ pub(crate) fn run_policy(args: &PolicyArgs) -> io::Result<ExitCode> {
             print!("{}", toml::to_string(&theirs).map_err(io::Error::other)?);
             Ok(ExitCode::SUCCESS)
         }
-        PolicyCommand::Check { policy, solution, place } => {
-            solution.iter().try_for_each(|solution| see(solution))?;
-            let mut session = place.open(Policy::read(policy).map_err(io::Error::other)?)?;
-            let own = tempfile::tempdir()?;
-            let mut solutions = solution.clone();
-            if solutions.is_empty() {
-                solutions.push(own.path().join("the course's solution"));
-                session.write_solution(&solutions[0])?;
-            }
-            let mut worst = 0;
-            for solution in solutions {
-                let results = grade_and_tell(&mut session, &solution, &[], Path::new("."))?;
-                worst = worst.max(complain(&results));
-            }
-            Ok(ExitCode::from(worst))
+        PolicyCommand::Check { policy, solution, variants, place } => {
+            check(policy, solution, *variants, place)
         }
     }
+}
+
+/// Runs `labgrade policy check`.
+fn check(file: &Path, solutions: &[PathBuf], variants: bool, place: &Place) -> io::Result<ExitCode> {
+    solutions.iter().try_for_each(|solution| see(solution))?;
+    let policy = Policy::read(file).map_err(io::Error::other)?;
+    let graded = policy.labs.clone();
+    let mut session = place.open(policy)?;
+    let own = tempfile::tempdir()?;
+    let mut correct: Vec<(PathBuf, Vec<Lab>)> =
+        solutions.iter().map(|solution| (solution.clone(), Lab::all().collect())).collect();
+    let course = session.course();
+    let mut ours = Vec::new();
+    if solutions.is_empty() {
+        if course.solution() == course.starter() {
+            return Err(io::Error::other("this course is without its solution: give one by --solution"));
+        }
+        ours.push(("the course's own solution".to_owned(), course.solution(), Lab::all().collect()));
+    }
+    if variants {
+        ours.extend(course.variants()?);
+    }
+    ours.retain(|(.., labs)| graded.iter().any(|lab| labs.contains(lab)));
+    for (name, rooms, labs) in ours {
+        let at = own.path().join(name);
+        Scratch::open(&at)?.hold(&rooms)?;
+        correct.push((at, labs));
+    }
+    let mut checked = Checked::read(file);
+    let mut worst = 0;
+    for (solution, labs) in correct {
+        let mut results = grade_and_tell(&mut session, &solution, &[], Path::new("."))?;
+        results.tests.retain(|test| labs.contains(&test.lab));
+        worst = worst.max(complain(&results));
+        session.add_to(&mut checked, &labs, &results)?;
+        // After each, so that what was found stays if the rest is interrupted.
+        checked.write(file)?;
+    }
+    Ok(ExitCode::from(worst))
 }
 
 /// Says on which seeds a correct solution fails, and gives the exit code.

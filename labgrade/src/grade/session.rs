@@ -1,10 +1,10 @@
 //! One grading, from a submission to results.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::build::{self, BuildError, Builder, Suite};
+use super::checked::Checked;
 use super::course::{self, Course};
 use super::formats::{self, Format};
 use super::jail::{self, Jail, Strength};
@@ -39,6 +40,9 @@ struct Prepared {
 /// Beyond its limit, what a run may take to be ended by the suite's own process.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// How the staff is told that nobody knows what seeds are worth.
+const UNCHECKED: &str = "policy not checked";
+
 /// Of a test that cannot be built.
 const NOT_COMPILED: &str = "the code does not compile";
 
@@ -56,6 +60,8 @@ pub(crate) struct Session {
     strength: Strength,
     /// Why it is not the best.
     weakness: Option<String>,
+    /// What the staff is to know of the policy.
+    caution: Option<String>,
     scratch: Scratch,
     /// With their packages, in order; hidden ones with true.
     tests: Vec<(String, Lab, bool)>,
@@ -93,6 +99,7 @@ impl Session {
             builder,
             strength,
             weakness,
+            caution: None,
             scratch,
             tests: Vec::new(),
             graded_with: String::new(),
@@ -108,8 +115,53 @@ impl Session {
             .map_err(io::Error::other)?;
         let Session { policy, tests, .. } = &mut session;
         tests.retain(|(test, ..)| policy.grades(test));
-        session.graded_with = session.digest_of_rules()?;
+        session.graded_with = session.digest_of_rules(&session.policy.labs)?;
         Ok(session)
+    }
+
+    /// Heeds what `policy check` has found of this policy, which is in `file`. The error: with its seeds a correct solution
+    /// fails. Where nothing is known, says so, now and to the staff in all results.
+    pub(crate) fn heed_check(&mut self, file: &Path) -> io::Result<()> {
+        let checked = Checked::read(file);
+        let mut unknown = Vec::new();
+        let check = format!("cargo lab policy check {}", file.display());
+        for lab in &self.policy.labs {
+            match checked.failing(*lab, &self.digest_of_rules(&[*lab])?) {
+                None => unknown.push(lab.name()),
+                Some(failing) if failing.is_empty() => {}
+                Some(failing) => {
+                    return Err(io::Error::other(format!(
+                        "{} is refused: with its seeds a correct solution fails in lab {lab} ({}). Change them, or mend what \
+                         is wrong, and see by `{check}` that all is well",
+                        file.display(),
+                        failing.join(", ")
+                    )));
+                }
+            }
+        }
+        self.caution = (!unknown.is_empty()).then(|| {
+            format!(
+                "{UNCHECKED}: whether a correct solution gets full marks in {} is not known, as policy, course and \
+                 compiler now are; run: {check}",
+                unknown.join(", ")
+            )
+        });
+        self.caution.iter().for_each(|caution| eprintln!("{caution}"));
+        Ok(())
+    }
+
+    /// Adds to the findings on the policy what a correct solution of `labs` got.
+    pub(crate) fn add_to(&self, checked: &mut Checked, labs: &[Lab], results: &Results) -> io::Result<()> {
+        for lab in self.policy.labs.iter().filter(|lab| labs.contains(lab)) {
+            checked.add(*lab, self.digest_of_rules(&[*lab])?, results);
+        }
+        Ok(())
+    }
+
+    /// Lets results say to the staff what is to be known of the policy by now.
+    pub(crate) fn remind(&self, results: &mut Results) {
+        results.staff_notes.retain(|note| !note.starts_with(UNCHECKED));
+        results.staff_notes.extend(self.caution.clone());
     }
 
     /// Limits every grading to so much real time. Tests for which there is none left are not judged.
@@ -136,10 +188,11 @@ impl Session {
         }
     }
 
-    fn digest_of_rules(&self) -> io::Result<String> {
+    /// Of everything that grading these labs depends on beside the submission.
+    fn digest_of_rules(&self, labs: &[Lab]) -> io::Result<String> {
         // Where hidden tests lie makes no difference; what is in them does.
         let mut policy = self.policy.clone();
-        policy.hidden = None;
+        (policy.labs, policy.hidden) = (labs.to_owned(), None);
         let policy = toml::to_string(&policy).map_err(io::Error::other)?;
         let none = Tree::default();
         let trees = [self.tree(&none, false)?, self.tree(&none, true)?];
@@ -287,6 +340,7 @@ impl Session {
         results.staff_notes.extend(self.weakness.as_ref().map(|why| {
             format!("without namespaces ({why}), files, network and processes were held back by user and limits only")
         }));
+        self.remind(&mut results);
         results.tests = self
             .tests
             .iter()
@@ -502,14 +556,9 @@ impl Session {
         jail
     }
 
-    /// The course's own solution, as a directory that can be graded.
-    pub(crate) fn write_solution(&self, to: &Path) -> io::Result<()> {
-        for (name, text) in self.course.solution().files {
-            let path: PathBuf = to.join(name);
-            fs::create_dir_all(path.parent().unwrap_or(to))?;
-            File::create(path)?.write_all(&text)?;
-        }
-        Ok(())
+    /// The course that is graded by.
+    pub(crate) fn course(&self) -> &Course {
+        &self.course
     }
 }
 

@@ -1,7 +1,7 @@
 //! `labgrade mutants`: tries the suites on solutions with one known bug, and on correct ones.
 
 mod bench;
-mod catalogue;
+pub(crate) mod catalogue;
 mod matrix;
 mod trial;
 

@@ -83,6 +83,14 @@ fn a_class_becomes_a_table() {
     assert_eq!(again, [true, false, false, true, true], "{said}");
     assert!(said.contains("Median: 1 points.") && file(place, "out/class.csv").contains("\nbob,graded,5,5,"));
     assert!(file(place, "out/amy/grade.md").contains("5 of 5 points"));
+    // Once the policy was checked, nobody is told any more that it was not: not of earlier results either.
+    let caution = "policy not checked: ";
+    assert!(said.contains(caution) && file(place, "out/class.md").contains(caution), "{said}");
+    assert!(labgrade(place, &["policy", "check", "policy.toml"]).status.success());
+    let (code, said) = batch(place, &["--out", "out"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("(as before)"), "{said}");
+    assert!(!said.contains(caution) && !file(place, "out/class.md").contains(caution), "{said}");
     // What cannot be read is nobody's zero.
     symlink("nowhere", place.join("class/fay.zip")).unwrap();
     let (code, said) = batch(place, &["--out", "out"]);

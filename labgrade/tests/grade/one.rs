@@ -75,6 +75,12 @@ fn a_submission_becomes_a_score() {
         (Some(5.0), Some("hidden"))
     );
 
+    // Nobody has seen whether a correct solution passes: the staff is told, and no student.
+    let notes = results["staff_notes"].to_string();
+    let caution = "policy not checked: whether a correct solution gets full marks in 2A, 2B, 3A is not known";
+    assert!(notes.contains(caution) && notes.contains("policy check policy.toml"), "{notes}");
+    assert!(!shown["output"].as_str().unwrap().contains("not checked"), "{shown}");
+
     // One seed fails: no points, 5 of 6. What is unknown is no zero. A suite that ends early says nothing.
     put(
         place,
@@ -154,15 +160,39 @@ fn a_submission_becomes_a_score() {
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     assert_eq!(check("good"), (Some(0), "good: 5 points, as it should be\n".into()));
-    put(
-        place,
-        "odd/raft/src/lib.rs",
-        "pub fn behave(_: &str, seed: u64) -> (u64, &'static str) { (u64::from(seed == 4), \"seed 4\") }\n",
-    );
-    put(place, "odd/kvraft/src/lib.rs", GOOD);
-    let (code, said) = check("odd");
-    assert_eq!(code, Some(1), "{said}");
+    let graded = |arguments: &[&str]| {
+        let all = ["grade", "--policy", "policy.toml", "--submission", "good", "--out", "out"];
+        let output = labgrade(place, &[&all[..], arguments].concat());
+        let staff = fs::read_to_string(place.join("out/grade.json")).unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap() + &staff)
+    };
+    let (code, said) = graded(&[]);
+    assert!(code == Some(0) && !said.contains("policy not checked"), "{said}");
+    let odd =
+        "pub fn behave(_: &str, seed: u64) -> (u64, &'static str) { (u64::from(seed == 4), \"seed 4\") }\n";
+    put(place, "course/mutants/correct/odd/raft/src/lib.rs", odd);
+    let about = "Variant: odd\nWhy it is right: it is not\nDiffers in: one seed\n";
+    put(place, "course/mutants/correct/odd/variant.txt", about);
+    let output = labgrade(place, &["policy", "check", "policy.toml", "--variants"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the course's own solution: 5 points, as it should be"), "{said}");
     assert!(said.contains("odd: a_2A: 5 of 6 runs passed; seed 4: seed 4"), "{said}");
+    for labs in [&[][..], &["--labs", "2A"]] {
+        let (code, said) = graded(labs);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(
+            said.contains("policy.toml is refused: ") && said.contains("fails in lab 2A (odd)"),
+            "{said}"
+        );
+    }
+    // In 3A it passes, and that is known.
+    let (code, said) = graded(&["--labs", "3A"]);
+    assert!(code == Some(0) && !said.contains("policy not checked"), "{said}");
+    // With another policy its seeds may be others.
+    put(place, "policy.toml", &policy.replace("derived = 2", "derived = 1"));
+    let (code, said) = graded(&["--labs", "2A"]);
+    assert!(code == Some(0) && said.contains("in 2A is not known"), "{said}");
 }
 
 /// What the compiler keeps from build to build is wrong, sometimes, after a build that was stopped: whoever is graded next
