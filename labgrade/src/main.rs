@@ -1,4 +1,5 @@
-//! The labs' command line: `cargo lab <command>`.
+//! The labs' command line: `cargo lab <command>`. For Linux only: of other systems it knows neither how to jail nor how to count
+//! what a process takes.
 //!
 //! | command | for | what it does | exit codes |
 //! |---|---|---|---|
