@@ -71,6 +71,35 @@ fn a_lost_write() {
     );
 }
 
+/// A put that was executed again takes away what was written meanwhile. That was called a stale read, and is none: the value
+/// has newer writes in it.
+#[test]
+fn a_write_lost_among_others() {
+    let ops = [
+        put(1, 1, "a;", 2),
+        put(1, 3, "b;", 4),
+        get(2, 5, "b;", 6),
+        append(1, 7, "c;", 8),
+        get(2, 9, "a;c;", 10),
+    ];
+    expect(
+        &ops,
+        "an acknowledged write vanished",
+        &[0, 1, 4],
+        "client 2's get (#4) returned \"a;c;\", where client 1's put \"b;\" (#1) (called after client 1's put \"a;\" (#0) had \
+         returned) is missing, although that had returned before client 1's append \"c;\" (#3), which is there, was called",
+    );
+    // Without the newer write in it, it is an old value.
+    let stale = [&ops[..4], &[get(2, 9, "a;", 10)]].concat();
+    expect(
+        &stale,
+        "stale read",
+        &[0, 1, 4],
+        "client 2's get (#4) returned \"a;\" as if client 1's put \"b;\" (#1) (called after client 1's put \"a;\" (#0) had \
+         returned) had not been, although that had returned before",
+    );
+}
+
 #[test]
 fn reads_from_the_future() {
     expect(

@@ -136,6 +136,16 @@ fn inside(
                 format!(" (called after {}, based on {}, had returned)", name(part, span[0]), name(part, op))
             }
         };
+        if let Some(later) = later_in(ops, span[1], intruder[0]) {
+            // No store ever was like that: what was read is not merely old.
+            return (
+                "an acknowledged write vanished",
+                format!(
+                    "{last}, where {write}{base} is missing, although that had returned before {}, which is there, was called",
+                    name(part, later)
+                ),
+            );
+        }
         return if was_seen(ops, intruder[0]) {
             (
                 "stale read",
@@ -180,6 +190,31 @@ fn inside(
         )
     };
     ("the value went A, B, A", sentence)
+}
+
+/// A write in the value of a read that was called only after `write` had returned.
+fn later_in(ops: &[Op<'_>], read: u32, write: u32) -> Option<u32> {
+    let (read, until) = (&ops[read as usize], ops[write as usize].at.ret);
+    if read.kind != Kind::Get {
+        return None;
+    }
+    let tokens = Tokens::new(ops);
+    // Of a text that was written more than once it is not known which write is seen.
+    let is_later = |op: u32| ops[op as usize].at.call > until;
+    let mut at = 0;
+    if let Match::One(len, put) = tokens.puts.at_start_of(read.text) {
+        if tokens.puts.of(&read.text[..len]).all(is_later) {
+            return Some(put);
+        }
+        at = len;
+    }
+    while let Match::One(len, append) = tokens.appends.at_start_of(&read.text[at..]) {
+        if tokens.appends.of(&read.text[at..at + len]).all(is_later) {
+            return Some(append);
+        }
+        at += len;
+    }
+    None
 }
 
 /// Whether a value read contains what was written.
