@@ -160,7 +160,7 @@ fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
         None => files,
     };
     let of_run = || run.shared.progress.try_lock().and_then(|mut progress| progress.told.take());
-    let mut told = match &mut report.result {
+    let told = match &mut report.result {
         Ok(_) => {
             eprint!("{written}");
             if labsim::is_reviewed() {
@@ -169,16 +169,18 @@ fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
             return;
         }
         Err(labsim::Failure::Reported(text)) => {
-            of_run().map_or_else(|| std::mem::take(text), |told| told.to_string())
+            of_run().map_or_else(|| Told::of_text(std::mem::take(text)), |told| *told)
         }
         Err(_) => match (report::of_ended(run, report, style), &report.result) {
-            (Some(told), _) => told.to_string(),
-            (None, Err(ended)) if !written.is_empty() => format!("{}\n", ended.to_string().trim_end()),
+            (Some(told), _) => told,
+            (None, Err(ended)) if !written.is_empty() => {
+                Told::of_text(format!("{}\n", ended.to_string().trim_end()))
+            }
             // All that there is to say labsim says itself.
             _ => return,
         },
     };
-    told += &report::afterwards(run, &stuck, style);
+    let mut told = report::afterwards(told, run, &stuck, style);
     report.stuck.clear();
     if !written.is_empty() {
         told += &format!("\n{written}");

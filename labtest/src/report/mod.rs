@@ -46,6 +46,8 @@ pub(crate) struct Told {
     found: String,
     /// How the servers, and what else there is, stood.
     about: String,
+    /// Threads that keep others waiting, where that may be the cause.
+    keepers: String,
     /// What led there.
     story: String,
     phases: String,
@@ -55,12 +57,17 @@ pub(crate) struct Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told { head, found, about, story, phases, rest } = self;
-        [head, found, about, story, phases, rest].into_iter().try_for_each(|part| f.write_str(part))
+        let Told { head, found, about, keepers, story, phases, rest } = self;
+        [head, found, about, keepers, story, phases, rest].into_iter().try_for_each(|part| f.write_str(part))
     }
 }
 
 impl Told {
+    /// A report of which no more is known.
+    pub(crate) fn of_text(text: String) -> Told {
+        Told { head: text, ..Told::default() }
+    }
+
     /// That a run, which had not failed before, was found wrong when it was over.
     pub(crate) fn when_over(run: &Run) -> Told {
         Told { head: format!("{} failed when it was over:\n", run.shared.name), ..Told::default() }
@@ -196,21 +203,28 @@ impl Stuck {
     }
 }
 
-/// What there is to add when the run is over: threads that wait, and the page of the rule.
-pub(crate) fn afterwards(run: &Run, stuck: &Stuck, style: Style) -> String {
-    // The cause comes first.
-    let mut out = threads("threads that wait while they hold a lock that others want", &stuck.holders, style);
-    out += &threads("threads that have waited long for a lock", &stuck.at_lock, style);
-    let title = "calls that have waited long for something other than a lock";
-    out += &threads(title, &stuck.in_calls, style);
-    let rule = run.shared.progress.try_lock().and_then(|progress| {
-        let failure = progress.failure.as_ref()?;
-        failure.rule.map(|rule| rule.id).or_else(|| pages::named_in(&failure.message))
+/// The whole report when the run is over: with threads that wait, and the page of the rule.
+pub(crate) fn afterwards(mut told: Told, run: &Run, stuck: &Stuck, style: Style) -> String {
+    let (rule, is_safety) = run.shared.progress.try_lock().map_or((None, false), |progress| {
+        let Some(failure) = &progress.failure else { return (None, false) };
+        let rule = failure.rule.map(|rule| rule.id).or_else(|| pages::named_in(&failure.message));
+        (rule, failure.rule.is_some_and(rules::is_of_safety))
     });
-    if let Some(heart) = rule.and_then(pages::heart) {
-        out += &format!("\n{}\n", style.wrap(heart.trim_end(), 4));
+    let keepers = threads("threads that wait while they hold a lock that others want", &stuck.holders, style);
+    // Where too little happened that is the cause, and comes before what happened.
+    if is_safety {
+        told.rest += &keepers;
+    } else {
+        told.keepers = keepers;
     }
-    out
+    let Told { rest, .. } = &mut told;
+    *rest += &threads("threads that have waited long for a lock", &stuck.at_lock, style);
+    let title = "calls that have waited long for something other than a lock";
+    *rest += &threads(title, &stuck.in_calls, style);
+    if let Some(heart) = rule.and_then(pages::heart) {
+        *rest += &format!("\n{}\n", style.wrap(heart.trim_end(), 4));
+    }
+    told.to_string()
 }
 
 fn threads(title: &str, threads: &[ThreadDump], style: Style) -> String {
