@@ -2,7 +2,7 @@
 CARGO ?= cargo
 LABS := 2a 2b 2c 2d 3a 3b
 
-.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page screenshots measure_page check_docs book starter check check_handout check_attacks fix bench bench_labs
+.PHONY: help test $(addprefix test_,$(LABS)) test_real seeds mutants check_mutants page check_page screenshots measure_page check_docs book starter check check_handout check_attacks fix bench bench_labs bench_recording
 
 help: ## this list
 	@grep -hE '^[a-z_.$$()%]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /  make \1\t/' | expand -t 30
@@ -75,3 +75,6 @@ bench: ## figures as JSON lines: RPCs, commits and operations per second, encodi
 
 bench_labs: ## what the tests of 2A-2D cost in virtual time: CPU time, as JSON lines
 	labsim/benches/labs $(N)
+
+bench_recording: ## what recording adds to the CPU time of a run, as JSON lines
+	labtest/benches/recording $(N)
