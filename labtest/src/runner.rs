@@ -339,8 +339,8 @@ pub(crate) mod tests {
     const SOON: Duration = Duration::from_secs(20);
     const NEVER: Duration = Duration::from_secs(3600);
 
-    /// Runs in one process share what they have in common.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    /// Runs in one process share what the process has once, as do tests that use it beside them.
+    pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
     /// The outcome of a run with seed 7, which must come soon.
     pub(crate) fn in_real_time(
