@@ -216,6 +216,9 @@ struct Follower {
     next: u64,
     matched: u64,
     turns: u64,
+    /// No entry from here on is known to be in its log: a refusal says so, whichever message it answers, and a late one must not
+    /// let the search begin again.
+    differs: u64,
     /// The last thing heard of it is that a message was lost: it is sent nothing but heartbeats, with what it lacks.
     silent: bool,
     snapshot_sent: Option<Instant>,
@@ -410,6 +413,7 @@ impl Peer {
                 next: self.durable.last() + 1,
                 matched: 0,
                 turns: 0,
+                differs: u64::MAX,
                 silent: false,
                 snapshot_sent: None,
             };
@@ -480,10 +484,15 @@ impl Peer {
         if reply.success {
             follower.matched = follower.matched.max(sent.prev + sent.count);
             follower.next = follower.next.max(follower.matched + 1);
+            follower.differs = u64::MAX;
             self.advance_commit();
-        } else if sent.turns == follower.turns && sent.prev > follower.matched {
-            follower.next = reply.conflict_index.min(sent.prev).max(follower.matched + 1);
-            follower.turns += 1;
+        } else if sent.prev > follower.matched {
+            let hint = reply.conflict_index.min(sent.prev);
+            if hint < follower.differs || sent.turns == follower.turns {
+                follower.differs = follower.differs.min(hint);
+                follower.next = follower.differs.max(follower.matched + 1);
+                follower.turns += 1;
+            }
         }
     }
 
