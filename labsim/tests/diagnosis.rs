@@ -78,7 +78,7 @@ fn a_deadlock_names_threads_and_shows_their_stacks() {
 }
 
 /// The mutexes whose holders are known, each with a word before it, so that their own do not lie where they begin.
-type Kinds = (u8, (u64, Mutex<u32>), (u64, parking_lot_13::Mutex<u64>), (u64, std::sync::Mutex<u64>));
+type Kinds = (u8, (u64, Mutex<u32>), (u64, Mutex<u64>), (u64, std::sync::Mutex<u64>));
 
 /// Many threads hold each of the mutexes, one after the other, also so long that it is handed on; the last holds all.
 #[test]
