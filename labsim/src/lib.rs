@@ -184,6 +184,7 @@ mod terminal;
 mod test;
 mod wire;
 
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -276,6 +277,12 @@ pub fn no_preempt<T>(f: impl FnOnce() -> T) -> T {
 /// `None` outside a simulated run. Costs a `fork` of the process, about a millisecond and what `f` takes.
 pub fn what_if(f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, NoAnswer>> {
     sim::what_if(f)
+}
+
+/// Has memory put behind a buffer that is about to be filled: one call, where each page would cost a page fault of its
+/// own, and a run is a process in which every page is new. Where the system knows no such call nothing happens.
+pub fn populate<T>(buffer: &mut [MaybeUninit<T>]) {
+    sim::populate(buffer.as_mut_ptr() as usize, size_of_val(buffer));
 }
 
 /// Calls `f` so that the run does not notice: as [`no_preempt`], clock reads are free, random bytes come from a

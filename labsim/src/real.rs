@@ -73,6 +73,8 @@ pub(crate) fn trace_event(_value: u64) {}
 
 pub(crate) fn preemption_point() {}
 
+pub(crate) fn populate(_start: usize, _bytes: usize) {}
+
 pub(crate) fn what_if(_f: impl FnOnce() -> Vec<u8>) -> Option<Result<Vec<u8>, NoAnswer>> {
     None
 }

@@ -9,6 +9,8 @@
 use std::alloc::Layout;
 use std::ptr;
 
+use super::carrier::PAGE;
+
 /// Far from where the kernel puts executables (0x55..), libraries and stacks (0x7f..) on x86_64.
 const BASE: usize = 0x1000_0000_0000;
 /// Address space, not memory. Less is asked for where that is refused.
@@ -75,6 +77,16 @@ fn class(layout: Layout) -> Option<(usize, usize, usize)> {
     (class < LARGE_CLASSES).then_some((SMALL_CLASSES + class, (1 << log) + steps * quarter, 16))
 }
 
+/// Has memory put behind the whole pages among these bytes, if the system knows how to.
+pub(crate) fn populate(start: usize, bytes: usize) {
+    let from = start.next_multiple_of(PAGE);
+    let len = (start + bytes).saturating_sub(from) & !(PAGE - 1);
+    if len > 0 {
+        // SAFETY: changes nothing but which pages have memory, and where none can be the kernel refuses.
+        unsafe { libc::madvise(from as *mut _, len, libc::MADV_POPULATE_WRITE) };
+    }
+}
+
 impl Arena {
     pub(super) const fn new() -> Self {
         Arena {
@@ -129,8 +141,7 @@ impl Arena {
     fn back(&mut self) {
         let piece = self.next & !(PIECE - 1);
         if piece >= self.backed {
-            // SAFETY: changes nothing but which pages of the region have memory.
-            unsafe { libc::madvise(piece as *mut _, PIECE, libc::MADV_POPULATE_WRITE) };
+            populate(piece, PIECE);
         }
         self.backed = piece + PIECE;
     }

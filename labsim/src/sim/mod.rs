@@ -23,6 +23,7 @@ mod watchdog;
 mod what_if;
 
 pub use alloc::Alloc;
+pub(crate) use arena::populate;
 pub(crate) use interpose::end_rather_than_wait;
 pub(crate) use run::{debugged, run, unsupported};
 pub(crate) use scope::{

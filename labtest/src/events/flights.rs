@@ -1,16 +1,17 @@
 //! The calls under way: what each message says, so that it is read once, and who began to handle it when.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use labrpc::{CallId, Envelope, Kind, MessageId, Step};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::{Answered, Content, Number, Party};
 
 /// Calls of which a message is on its way or a handler runs.
 #[derive(Default)]
 pub(crate) struct Flights {
-    calls: BTreeMap<CallId, Call>,
+    calls: FxHashMap<CallId, Call>,
 }
 
 struct Call {
@@ -20,7 +21,7 @@ struct Call {
     /// Messages on their way, and handlers that have started and not ended.
     under_way: u32,
     /// What its replies say: more than one if there were copies of the request.
-    replies: Vec<(MessageId, Arc<Content>)>,
+    replies: SmallVec<[(MessageId, Arc<Content>); 1]>,
 }
 
 /// What is known of a message.
@@ -50,7 +51,8 @@ impl Flights {
         let is_request = envelope.kind == Kind::Request;
         if is_request && step == Step::Sent {
             let request = read();
-            let call = Call { request: request.clone(), handled: None, under_way: 1, replies: Vec::new() };
+            let call =
+                Call { request: request.clone(), handled: None, under_way: 1, replies: SmallVec::new() };
             self.calls.insert(envelope.call, call);
             return Some(Known { content: request, answered: None });
         }

@@ -12,6 +12,7 @@
 
 mod content;
 mod flights;
+mod kept;
 pub(crate) mod picture;
 mod reader;
 mod recorder;

@@ -7,11 +7,14 @@ use labrpc::{AnyMessage, Envelope, Kind, Method};
 
 use super::Content;
 
-/// Reads messages. What it has just read it knows again: a leader sends most messages to several followers, and most of
-/// their replies are alike.
+/// How many messages are known again: of those that come again at all, nearly all are among so many.
+const KNOWN_MAX: usize = 12;
+
+/// Reads messages. What it has just read it knows again: a leader sends most messages to several followers, and again
+/// when they are lost, and most of their replies are alike.
 pub(crate) struct Reader {
-    /// Per kind of message the one it has read last.
-    last: Vec<Read>,
+    /// The messages last met, the latest first.
+    known: Vec<Read>,
     other: Arc<Content>,
 }
 
@@ -24,7 +27,7 @@ struct Read {
 
 impl Default for Reader {
     fn default() -> Reader {
-        Reader { last: Vec::new(), other: Arc::new(Content::Other) }
+        Reader { known: Vec::new(), other: Arc::new(Content::Other) }
     }
 }
 
@@ -42,18 +45,16 @@ impl Reader {
     ) -> Arc<Content> {
         let Some(bytes) = envelope.bytes else { return self.opaque() };
         let (method, kind) = (envelope.method, envelope.kind);
-        let last = self.last.iter_mut().find(|last| ptr::eq(last.method, method) && last.kind == kind);
-        if let Some(known) = last.as_ref().filter(|last| last.bytes == bytes) {
-            return known.content.clone();
+        let is_it = |read: &Read| ptr::eq(read.method, method) && read.kind == kind && read.bytes == bytes;
+        if let Some(at) = self.known.iter().position(is_it) {
+            self.known[..=at].rotate_right(1);
+            return self.known[0].content.clone();
         }
         let content = envelope.message().map_or(self.other.clone(), |message| Arc::new(neutral(&*message)));
-        match last {
-            Some(last) => {
-                bytes.clone_into(&mut last.bytes);
-                last.content = content.clone();
-            }
-            None => self.last.push(Read { method, kind, bytes: bytes.to_vec(), content: content.clone() }),
-        }
+        let oldest = if self.known.len() < KNOWN_MAX { None } else { self.known.pop() };
+        let mut its = oldest.map_or_else(Vec::new, |read| read.bytes);
+        bytes.clone_into(&mut its);
+        self.known.insert(0, Read { method, kind, bytes: its, content: content.clone() });
         content
     }
 }

@@ -1,6 +1,5 @@
 //! [`Events`]: numbers what happens, keeps the last of it, and shows each event to the oracles.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +7,13 @@ use std::time::Duration;
 use labrpc::{AnyMessage, CallId, Kind};
 
 use super::flights::{Flights, Known};
+use super::kept::Kept;
 use super::picture::{Changes, Picture};
 use super::reader::Reader;
 use super::{Content, Death, Event, Life, Number, Party, Passage, What};
 use crate::oracles::{Objection, Off, Oracles};
 
-/// How many events are kept, of some 150 bytes each.
+/// How many events are kept, of some 180 bytes each.
 const KEPT_EVENTS: usize = 60_000;
 
 /// How many log entries are kept with them, of 40 bytes each: a lagging follower may be sent the whole log again and
@@ -27,7 +27,7 @@ const STRANGERS_MAX: usize = 64;
 #[derive(Default)]
 pub struct Events {
     next: Number,
-    kept: VecDeque<Event>,
+    kept: Kept,
     kept_entries: usize,
     flights: Flights,
     reader: Reader,
@@ -128,8 +128,7 @@ impl Events {
 
     /// An event that is still kept.
     pub(crate) fn get(&self, number: Number) -> Option<&Event> {
-        let first = self.kept.front()?.number;
-        self.kept.get(usize::try_from(number.checked_sub(first)?).ok()?)
+        self.kept.get(number)
     }
 
     /// How things stood before the events that are kept.
@@ -293,14 +292,13 @@ impl Events {
         if self.closed {
             return Outcome::default();
         }
-        let event = Event { number: self.next, at, what };
+        let event = self.kept.push(Event { number: self.next, at, what });
         self.next += 1;
-        let promise = self.hook.as_ref().and_then(|hook| Some((promise_of(&event)?, hook.clone())));
-        let judged = self.oracles.as_mut().map_or(Ok(()), |oracles| oracles.see(&event));
-        self.kept_entries += entries_in(&event);
-        self.kept.push_back(event);
+        self.kept_entries += entries_in(event);
+        let promise = self.hook.as_ref().and_then(|hook| Some((promise_of(event)?, hook.clone())));
+        let judged = self.oracles.as_mut().map_or(Ok(()), |oracles| oracles.see(event));
         while !self.keeps_all && (self.kept.len() > KEPT_EVENTS || self.kept_entries > KEPT_ENTRIES) {
-            let Some(oldest) = self.kept.pop_front() else { break };
+            let Some(oldest) = self.kept.pop() else { break };
             self.kept_entries -= entries_in(&oldest);
             self.before.see(&oldest, &mut Changes::default());
         }
@@ -401,7 +399,7 @@ mod tests {
     }
 
     fn last(events: &Events) -> &Passage {
-        match &events.kept.back().expect("an event").what {
+        match &events.kept().next_back().expect("an event").what {
             What::Message(passage) => passage,
             other => panic!("{other} is no message"),
         }
