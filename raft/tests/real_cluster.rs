@@ -342,8 +342,8 @@ fn stalled_answers_2B() {
             ));
             [a, b, c].iter().for_each(|&server| cfg.disconnect(server));
             cfg.set_stalls(leader, 8, Duration::from_secs(3));
-            // Whoever gives commands stalls too.
-            let visitors = [1, 2].map(|visitor| {
+            // Whoever gives commands stalls too, and while one waits for a lock, whoever gives it back may stall there.
+            let visitors = [1, 2, 3, 4].map(|visitor| {
                 cfg.spawn(format!("visitor {visitor} of server {leader}"), move |cfg| {
                     for number in 0..4 {
                         let _ = cfg.start(leader, format!("{visitor}.{number} taken back in round {round}"));
