@@ -158,7 +158,7 @@ impl Pen {
         match &**content {
             Content::Other => self.number(0),
             Content::RequestVote(m) => {
-                self.numbers([1, m.term, m.last_log_index, m.last_log_term, u64::from(m.plain)]);
+                self.numbers([1, m.term, m.last_log_index, m.last_log_term]);
             }
             Content::RequestVoteReply(m) => self.numbers([2, m.term, u64::from(m.granted)]),
             Content::AppendEntries(m) => {
@@ -170,14 +170,9 @@ impl Pen {
                 }
             }
             Content::AppendEntriesReply(m) => self.numbers([4, m.term, u64::from(m.success)]),
-            Content::InstallSnapshot(m) => self.numbers([
-                5,
-                m.term,
-                m.last_included_index,
-                m.last_included_term,
-                m.data_bytes as u64,
-                u64::from(m.plain),
-            ]),
+            Content::InstallSnapshot(m) => {
+                self.numbers([5, m.term, m.last_included_index, m.last_included_term, m.data_bytes as u64])
+            }
             Content::InstallSnapshotReply { term, plain } => self.numbers([6, *term, u64::from(*plain)]),
         }
     }
@@ -286,7 +281,6 @@ impl Eye<'_> {
                 term: self.number()?,
                 last_log_index: self.number()?,
                 last_log_term: self.number()?,
-                plain: self.flag()?,
             }),
             2 => Content::RequestVoteReply(RequestVoteReply { term: self.number()?, granted: self.flag()? }),
             3 => {
@@ -312,7 +306,6 @@ impl Eye<'_> {
                 last_included_index: self.number()?,
                 last_included_term: self.number()?,
                 data_bytes: self.number()? as usize,
-                plain: self.flag()?,
             }),
             6 => Content::InstallSnapshotReply { term: self.number()?, plain: self.flag()? },
             _ => return None,

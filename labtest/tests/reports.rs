@@ -105,7 +105,7 @@ fn neutral(message: &dyn AnyMessage) -> Content {
     let Some(numbers) = message.downcast_ref::<Vec<u64>>() else { return Content::Other };
     match numbers[..] {
         [VOTE, term, last_log_index, last_log_term] => {
-            Content::RequestVote(events::RequestVote { term, last_log_index, last_log_term, plain: true })
+            Content::RequestVote(events::RequestVote { term, last_log_index, last_log_term })
         }
         [VOTED, term, granted] => {
             Content::RequestVoteReply(events::RequestVoteReply { term, granted: granted == 1 })

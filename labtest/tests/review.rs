@@ -47,9 +47,7 @@ impl Node for Voter {
 
 fn neutral(message: &dyn AnyMessage) -> Content {
     match (message.downcast_ref::<u64>(), message.downcast_ref::<bool>()) {
-        (Some(&term), _) => {
-            Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0, plain: true })
-        }
+        (Some(&term), _) => Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0 }),
         (_, Some(&granted)) => Content::RequestVoteReply(RequestVoteReply { term: 7, granted }),
         _ => Content::Other,
     }

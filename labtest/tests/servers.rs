@@ -90,7 +90,7 @@ impl Node for Voter {
 
 fn neutral(message: &dyn AnyMessage) -> Content {
     if let Some(&term) = message.downcast_ref::<u64>() {
-        Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0, plain: true })
+        Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0 })
     } else if let Some(&granted) = message.downcast_ref::<bool>() {
         Content::RequestVoteReply(RequestVoteReply { term: TERM, granted })
     } else {

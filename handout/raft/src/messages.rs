@@ -1,8 +1,9 @@
 //! The remote procedure calls between peers (figures 2 and 13 of the Raft paper).
 //!
 //! The fields below are used by the tests: keep their names and types. You may add fields and calls of your
-//! own; every struct must keep its `Default`. Byte strings carry `#[serde(with = "serde_bytes")]`, which makes
-//! them about eight times faster to encode.
+//! own. A message means what the paper says, whatever fields it has besides: what is to mean something else, such
+//! as a pre-vote or a part of a snapshot, takes a call of its own. Every struct must keep its `Default`. Byte
+//! strings carry `#[serde(with = "serde_bytes")]`, which makes them about eight times faster to encode.
 
 use serde::{Deserialize, Serialize};
 

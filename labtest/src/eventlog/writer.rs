@@ -428,16 +428,11 @@ fn entry(out: &mut String, index: u64, term: u64, command: Option<&crate::events
 
 /// What a message says, by the paper's names.
 fn fields<'a>(object: Object<'a>, content: &Content) -> Object<'a> {
-    let more =
-        |object: Object<'a>, plain: bool| if plain { object } else { object.plain("more_fields", true) };
     match content {
-        Content::RequestVote(m) => more(
-            object
-                .plain("term", m.term)
-                .plain("last_log_index", m.last_log_index)
-                .plain("last_log_term", m.last_log_term),
-            m.plain,
-        ),
+        Content::RequestVote(m) => object
+            .plain("term", m.term)
+            .plain("last_log_index", m.last_log_index)
+            .plain("last_log_term", m.last_log_term),
         Content::RequestVoteReply(m) => object.plain("term", m.term).plain("vote_granted", m.granted),
         Content::AppendEntries(m) => {
             let hidden = m.entries.len().saturating_sub(ENTRIES_SHOWN);
@@ -453,15 +448,15 @@ fn fields<'a>(object: Object<'a>, content: &Content) -> Object<'a> {
                 })
         }
         Content::AppendEntriesReply(m) => object.plain("term", m.term).plain("success", m.success),
-        Content::InstallSnapshot(m) => more(
-            object
-                .plain("term", m.term)
-                .plain("last_included_index", m.last_included_index)
-                .plain("last_included_term", m.last_included_term)
-                .plain("data_bytes", m.data_bytes),
-            m.plain,
-        ),
-        Content::InstallSnapshotReply { term, plain } => more(object.plain("term", term), *plain),
+        Content::InstallSnapshot(m) => object
+            .plain("term", m.term)
+            .plain("last_included_index", m.last_included_index)
+            .plain("last_included_term", m.last_included_term)
+            .plain("data_bytes", m.data_bytes),
+        Content::InstallSnapshotReply { term, plain: true } => object.plain("term", term),
+        Content::InstallSnapshotReply { term, plain: false } => {
+            object.plain("term", term).plain("more_fields", true)
+        }
         Content::Other => object,
     }
 }

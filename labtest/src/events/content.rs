@@ -38,9 +38,6 @@ pub struct RequestVote {
     pub last_log_index: u64,
     /// Term of candidate's last log entry.
     pub last_log_term: u64,
-    /// There is nothing in the message but the paper's fields. If there is, the message may be something else than a
-    /// request for a vote in that term: a pre-vote, say.
-    pub plain: bool,
 }
 
 /// Results of RequestVote (figure 2).
@@ -87,8 +84,6 @@ pub struct InstallSnapshot {
     pub last_included_term: u64,
     /// How many bytes of the service's state it carries.
     pub data_bytes: usize,
-    /// There is nothing in the message but the paper's fields without those of chunks: it is a whole snapshot.
-    pub plain: bool,
 }
 
 /// One log entry.

@@ -195,7 +195,7 @@ impl Picture {
     fn asks(&mut self, server: usize, to: usize, request: &Content, changes: &mut Changes) {
         let peer = &mut self.servers[server];
         match request {
-            Content::RequestVote(RequestVote { term, last_log_index, last_log_term, plain }) if *plain => {
+            Content::RequestVote(RequestVote { term, last_log_index, last_log_term }) => {
                 peer.learn(*term);
                 let is_late = peer.is.term != *term || peer.is.role == Role::Leader;
                 if is_late || peer.is.voted_for.is_some_and(|other| other != server) {
@@ -245,7 +245,7 @@ impl Picture {
         match (request, reply) {
             (Content::RequestVote(asked), Content::RequestVoteReply(reply)) => {
                 peer.learn(reply.term);
-                if reply.granted && asked.plain {
+                if reply.granted {
                     peer.learn(asked.term);
                     if peer.is.term == asked.term {
                         peer.is.voted_for = Some(asker);
@@ -263,7 +263,7 @@ impl Picture {
             }
             (Content::InstallSnapshot(asked), Content::InstallSnapshotReply { term, .. }) => {
                 peer.learn(*term);
-                if peer.follows(asker, asked.term) && asked.plain {
+                if peer.follows(asker, asked.term) {
                     self.installs(server, asked.last_included_index, asked.last_included_term, changes);
                 }
             }
@@ -429,7 +429,6 @@ mod tests {
                 last_included_index: index,
                 last_included_term: of,
                 data_bytes: 0,
-                plain: true,
             }));
             self.see(What::Message(Passage {
                 id: MessageId(1),

@@ -327,14 +327,14 @@ fn promise_of(event: &Event) -> Option<Promise> {
     passage.answers.as_ref()?;
     let answer = event.seen().answer.filter(|answer| answer.sender_lives)?;
     let what = match (answer.request, answer.reply) {
-        (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted && asked.plain => {
+        (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted => {
             Promised::Vote { term: asked.term, candidate: answer.to.server }
         }
         (Content::AppendEntries(asked), Content::AppendEntriesReply(reply)) if reply.success => {
             Promised::Entries { term: asked.term, index: asked.last_index(), entry_term: asked.last_term() }
         }
         (Content::InstallSnapshot(asked), Content::InstallSnapshotReply { term, plain: true })
-            if asked.plain && *term == asked.term =>
+            if *term == asked.term =>
         {
             Promised::Snapshot {
                 term: asked.term,
@@ -360,7 +360,7 @@ mod tests {
     /// A `u64` asks for a vote in that term, a `bool` answers in term 5.
     fn neutral(message: &dyn AnyMessage) -> Content {
         if let Some(&term) = message.downcast_ref::<u64>() {
-            Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0, plain: true })
+            Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0 })
         } else if let Some(&granted) = message.downcast_ref::<bool>() {
             Content::RequestVoteReply(RequestVoteReply { term: 5, granted })
         } else {

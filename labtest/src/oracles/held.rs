@@ -88,13 +88,11 @@ impl Held {
                 return server.refuses(answer.from, asked, answer.begun);
             }
             (Content::InstallSnapshot(asked), Content::InstallSnapshotReply { term, plain: true })
-                if asked.plain && *term == asked.term =>
+                if *term == asked.term =>
             {
                 (asked.term, asked.last_included_index, asked.last_included_term)
             }
-            (Content::RequestVote(asked), Content::RequestVoteReply(reply))
-                if reply.granted && asked.plain =>
-            {
+            (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted => {
                 return server.grants(answer.from, answer.to, asked, answer.begun);
             }
             _ => return Ok(()),
@@ -111,7 +109,7 @@ impl Held {
             Content::InstallSnapshot(asked) => {
                 (asked.term, (asked.last_included_term, asked.last_included_index))
             }
-            Content::RequestVote(asked) if asked.plain && arrival.sender_lives => {
+            Content::RequestVote(asked) if arrival.sender_lives => {
                 return self.servers[from].campaigns(from, asked);
             }
             _ => return Ok(()),
@@ -338,14 +336,6 @@ mod tests {
         let mut s = acknowledged();
         s.votes(1, 2, 5, (2, 4), true);
         s.votes(1, 2, 6, (1, 5), true);
-        s.is_silent();
-    }
-
-    #[test]
-    fn a_pre_vote_tells_of_an_earlier_time() {
-        let mut s = acknowledged();
-        s.pre_votes(2, 1, 5, (1, 4), true);
-        s.pre_votes(1, 2, 5, (0, 0), true);
         s.is_silent();
     }
 }

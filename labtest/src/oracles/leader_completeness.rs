@@ -57,7 +57,7 @@ impl LeaderCompleteness {
         let Some(arrival) = seen.arrival else { return Ok(()) };
         let server = arrival.from.server;
         match arrival.request {
-            Content::RequestVote(asked) if asked.plain => {
+            Content::RequestVote(asked) => {
                 let ends = (asked.last_log_index, asked.last_log_term, seen.number);
                 self.candidates.entry((asked.term, server)).or_insert(ends);
                 Ok(())

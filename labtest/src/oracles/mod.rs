@@ -13,8 +13,9 @@
 //!   RPCs"), if others may count on it: votes and acknowledgements. What it only says without being asked it need not
 //!   have saved yet.
 //! - *Messages that the paper does not know are opaque*: an own call may carry votes, entries or commit indexes, so
-//!   that oracles which would need to know all of these make allowance for it. Of the given messages the given fields
-//!   mean what the paper says, with one exception: a RequestVote with further fields may be a pre-vote.
+//!   that oracles which would need to know all of these make allowance for it. The given messages mean what the paper
+//!   says, whatever fields are added: with one that could take that back, such as a mark of pre-votes, nothing could be
+//!   said of any vote. The starter says so where the messages are.
 //! - *A message between two servers whose sender crashed is not delivered*, except replies that were on their way.
 //!
 //! | file | rule |

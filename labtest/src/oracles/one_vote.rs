@@ -8,8 +8,6 @@
 //! - not if it asks itself by RPC too, as some do: then its own answer tells, and meanwhile it may vote for another.
 //! - a candidate need not have saved its own vote yet when it asks others: if it crashes, the answers reach nobody.
 //!   Once it leads it must have. So the vote for itself counts for the life that asked, and for ever if it led.
-//!
-//! A RequestVote with further fields may be a pre-vote, which is no vote, and is not looked at.
 
 use std::collections::BTreeMap;
 
@@ -48,11 +46,9 @@ impl OneVote {
         }
         if let Some(arrival) = seen.arrival.filter(|arrival| arrival.sender_lives && !self.asks_itself) {
             if let Content::RequestVote(asked) = arrival.request {
-                if asked.plain {
-                    let candidate = arrival.from.server;
-                    let vote = Vote { candidate, event: seen.number, only_in: Some(arrival.from) };
-                    self.vote(candidate, asked.term, vote)?;
-                }
+                let candidate = arrival.from.server;
+                let vote = Vote { candidate, event: seen.number, only_in: Some(arrival.from) };
+                self.vote(candidate, asked.term, vote)?;
             }
         }
         if let Some((life, term)) = seen.leads.filter(|_| !self.asks_itself) {
@@ -65,9 +61,7 @@ impl OneVote {
         }
         let Some(answer) = seen.answer.filter(|answer| answer.sender_lives) else { return Ok(()) };
         match (answer.request, answer.reply) {
-            (Content::RequestVote(asked), Content::RequestVoteReply(reply))
-                if reply.granted && asked.plain =>
-            {
+            (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted => {
                 let vote = Vote { candidate: answer.to.server, event: seen.number, only_in: None };
                 self.vote(answer.from.server, asked.term, vote)
             }
@@ -161,14 +155,6 @@ mod tests {
         s.votes(1, 0, 5, (0, 0), true);
         s.arrive(to_itself);
         s.vote(to_itself, 5, false);
-        s.is_silent();
-    }
-
-    #[test]
-    fn a_pre_vote_is_no_vote() {
-        let mut s = Script::new(3);
-        s.pre_votes(0, 2, 5, (0, 0), true);
-        s.pre_votes(1, 2, 5, (0, 0), true);
         s.is_silent();
     }
 

@@ -181,11 +181,7 @@ impl Script {
     /// A candidate whose log ends at `last` asks for a vote.
     pub(crate) fn ask(&mut self, from: usize, to: usize, term: u64, last: At) -> Handle {
         let (last_log_index, last_log_term) = last;
-        self.send(
-            from,
-            to,
-            Content::RequestVote(RequestVote { term, last_log_index, last_log_term, plain: true }),
-        )
+        self.send(from, to, Content::RequestVote(RequestVote { term, last_log_index, last_log_term }))
     }
 
     pub(crate) fn ask_and_arrive(&mut self, from: usize, to: usize, term: u64, last: At) -> Handle {
@@ -201,15 +197,6 @@ impl Script {
     /// The whole exchange, with the term of the request in the reply.
     pub(crate) fn votes(&mut self, candidate: usize, voter: usize, term: u64, last: At, granted: bool) {
         let call = self.ask_and_arrive(candidate, voter, term, last);
-        self.vote(call, term, granted);
-    }
-
-    /// The same with a request that has further fields.
-    pub(crate) fn pre_votes(&mut self, candidate: usize, voter: usize, term: u64, last: At, granted: bool) {
-        let (last_log_index, last_log_term) = last;
-        let request = Content::RequestVote(RequestVote { term, last_log_index, last_log_term, plain: false });
-        let call = self.send(candidate, voter, request);
-        self.arrive(call);
         self.vote(call, term, granted);
     }
 
@@ -299,7 +286,6 @@ impl Script {
             last_included_index,
             last_included_term,
             data_bytes: 0,
-            plain: true,
         });
         let call = self.send(leader, follower, request);
         self.arrive(call);

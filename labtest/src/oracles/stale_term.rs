@@ -19,7 +19,7 @@ pub(crate) const RULE: Rule = Rule {
 pub(crate) fn see(seen: &Seen<'_>, terms: &Terms) -> Judged {
     let Some(answer) = seen.answer.filter(|answer| answer.sender_lives) else { return Ok(()) };
     let (what, term, said) = match (answer.request, answer.reply) {
-        (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted && asked.plain => {
+        (Content::RequestVote(asked), Content::RequestVoteReply(reply)) if reply.granted => {
             ("granted its vote to", asked.term, reply.term)
         }
         (Content::AppendEntries(asked), Content::AppendEntriesReply(reply)) if reply.success => {

@@ -6,7 +6,7 @@
 //! back, whatever handlers run side by side. A request may have been built long ago and is compared only with what an
 //! earlier life has promised. Over a crash only those terms count in which others may rely on the server: in which it
 //! voted, acknowledged, or led. A mere refusal need not be remembered. A reply with term 0, as some send who say
-//! nothing of their term, is not looked at, nor are RequestVotes with further fields, which may be pre-votes.
+//! nothing of their term, is not looked at.
 
 use super::{Judged, Rule};
 use crate::events::{AppendEntriesReply, Arrival, Content, Life, Number, RequestVoteReply, Seen, What};
@@ -68,9 +68,7 @@ impl Terms {
         }
         let Some(answer) = seen.answer.filter(|answer| answer.sender_lives) else { return Ok(()) };
         let (term, promised) = match (answer.request, answer.reply) {
-            (Content::RequestVote(asked), Content::RequestVoteReply(RequestVoteReply { term, granted }))
-                if asked.plain =>
-            {
+            (Content::RequestVote(asked), Content::RequestVoteReply(RequestVoteReply { term, granted })) => {
                 (*term, granted.then_some(asked.term))
             }
             (
@@ -78,7 +76,7 @@ impl Terms {
                 Content::AppendEntriesReply(AppendEntriesReply { term, success }),
             ) => (*term, success.then_some(asked.term)),
             (Content::InstallSnapshot(asked), Content::InstallSnapshotReply { term, plain }) => {
-                (*term, (asked.plain && *plain && *term == asked.term).then_some(asked.term))
+                (*term, (*plain && *term == asked.term).then_some(asked.term))
             }
             _ => return Ok(()),
         };
@@ -106,7 +104,7 @@ impl Terms {
     /// A server had this term when it made a request.
     fn asked(&mut self, arrival: Arrival<'_>) -> Judged {
         let (term, leads) = match arrival.request {
-            Content::RequestVote(asked) if asked.plain => (asked.term, false),
+            Content::RequestVote(asked) => (asked.term, false),
             Content::AppendEntries(asked) => (asked.term, true),
             Content::InstallSnapshot(asked) => (asked.term, true),
             _ => return Ok(()),
@@ -222,14 +220,6 @@ mod tests {
         s.votes(0, 2, 7, (0, 0), true);
         let asked = s.ask_and_arrive(1, 2, 6, (0, 0));
         s.vote(asked, 0, false);
-        s.is_silent();
-    }
-
-    #[test]
-    fn a_pre_vote_is_for_a_term_that_nobody_is_in_yet() {
-        let mut s = Script::new(3);
-        s.pre_votes(0, 2, 8, (0, 0), true);
-        s.votes(1, 2, 7, (0, 0), true);
         s.is_silent();
     }
 }

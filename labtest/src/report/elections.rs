@@ -22,7 +22,7 @@ impl Elections {
         let What::Message(passage) = &event.what else { return };
         let (Party::Server(from), Party::Server(to)) = (passage.from, passage.to) else { return };
         match (&*passage.content, passage.step, &passage.answers) {
-            (Content::RequestVote(asked), Step::Sent, None) if asked.plain => {
+            (Content::RequestVote(asked), Step::Sent, None) => {
                 self.votes.entry((from.server, asked.term)).or_default();
             }
             (Content::RequestVoteReply(reply), Step::Delivered, Some(answered)) if reply.granted => {

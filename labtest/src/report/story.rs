@@ -456,7 +456,6 @@ mod tests {
                         last_included_index: last,
                         last_included_term: 2,
                         data_bytes: 0,
-                        plain: true,
                     })
                 });
             }

@@ -75,9 +75,6 @@ pub(crate) struct Message {
 
 impl Message {
     /// The message in `envelope`, if it is one of the paper's. `request` finds the request of a call.
-    ///
-    /// A request for a vote that says `true` somewhere, or names a word with `pre`, is a solution's own question, such as a
-    /// pre-vote, and its answer promises nothing: it is none of the paper's.
     pub(crate) fn read<'a>(
         envelope: &Envelope<'_>,
         request: impl FnOnce(CallId) -> Option<&'a Message>,
@@ -101,11 +98,6 @@ impl Message {
         };
         let decoded = envelope.message()?;
         if let Some(args) = decoded.downcast_ref::<RequestVoteArgs>() {
-            let shown = format!("{args:?}").to_lowercase();
-            // "prevote", "pre_vote: true": no name that the paper gives has either in it.
-            if shown.contains("true") || shown.contains("pre") {
-                return None;
-            }
             (message.kind, message.term) = (Kind::Vote, args.term);
             message.last = (args.last_log_index, args.last_log_term);
         } else if let Some(args) = decoded.downcast_ref::<AppendEntriesArgs>() {
