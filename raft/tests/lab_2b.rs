@@ -324,7 +324,7 @@ fn count_2B() {
             cfg.all_in_term(first.term)?;
             let (now, limit) = (cfg.rpcs(), (COMMANDS + 1 + 3) * PEERS);
             cfg.check_under(&rules::RPC_BUDGET, now - before <= limit, || {
-                format!("{} RPCs were received for {} commands: at most {limit} are needed", now - before, COMMANDS + 2)
+                format!("{} RPCs were received for {} commands: at most {limit} are allowed", now - before, COMMANDS + 2)
             });
             Ok(now)
         });
@@ -333,7 +333,7 @@ fn count_2B() {
         cfg.sleep(Duration::from_secs(1));
         let (idle, limit) = (cfg.rpcs() - after, PEERS * 20);
         cfg.check_under(&rules::RPC_BUDGET, idle <= limit, || {
-            format!("{idle} RPCs were received in a second without commands: at most {limit} are needed for heartbeats")
+            format!("{idle} RPCs were received in a second without commands: at most {limit} are allowed")
         });
     });
 }

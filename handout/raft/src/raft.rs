@@ -33,8 +33,6 @@ struct Shared {
     me: usize,
     /// The disk: what is saved here is what the server finds after a crash.
     persister: Persister,
-    /// Where committed commands and snapshots go. A send waits until the service takes the message.
-    apply_ch: Sender<ApplyMsg>,
     state: Mutex<RaftState>,
     /// Set by `kill`. Every thread looks at it regularly and ends when it is set.
     dead: AtomicBool,
@@ -56,7 +54,7 @@ impl Raft {
         let restarted = persister.state_size() > 0;
         let state = Mutex::new(RaftState { current_term: 0 });
         let raft = Raft {
-            shared: Arc::new(Shared { peers, me, persister, apply_ch, state, dead: AtomicBool::new(false) }),
+            shared: Arc::new(Shared { peers, me, persister, state, dead: AtomicBool::new(false) }),
         };
         if restarted {
             raft.read_persisted();
@@ -67,7 +65,11 @@ impl Raft {
             .name(format!("raft-{me}-election"))
             .spawn(move || elections.run_elections())
             .expect("a thread");
-        // 2B: start a thread that applies what is committed.
+        let applier = raft.clone();
+        thread::Builder::new()
+            .name(format!("raft-{me}-applier"))
+            .spawn(move || applier.run_applier(apply_ch))
+            .expect("a thread");
         raft
     }
 
@@ -80,6 +82,13 @@ impl Raft {
         todo!(
             "2A: write Raft::run_elections in raft/src/raft.rs: start an election when no leader is heard from"
         )
+    }
+
+    /// Runs in a thread of its own until the server is killed. Nobody else has `apply_ch`: when this ends, the
+    /// service's loop over the messages ends too, although the service has a handle to this server.
+    fn run_applier(&self, _apply_ch: Sender<ApplyMsg>) {
+        // 2B: wait until something is committed that was not applied, and send it in order, with no lock held:
+        // a send waits until the service takes the message. It fails when the service has gone.
     }
 
     /// Asks for agreement on `command`, without waiting for it.
