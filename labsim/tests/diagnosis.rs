@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{fails_saying, is_inner};
-use labsim::{Options, Run, Test};
+use labsim::{Failure, Handover, Options, Run, Test};
 use parking_lot::Mutex;
 
 #[global_allocator]
@@ -410,6 +410,24 @@ fn polling_the_clock_ends() {
         assert!(waited >= Duration::from_secs(3) && waited < Duration::from_millis(3_100), "{waited:?}");
         String::new()
     });
+}
+
+#[test]
+fn a_run_that_ended_on_the_stack_of_an_ended_thread_is_cleared_up() {
+    let mut options = Options::new(1);
+    for handover in [Handover::Fast, Handover::Futex] {
+        options.handover = handover;
+        for _ in 0..3 {
+            let report = labsim::run(options.clone(), || {
+                // Nobody joins it, and when it has ended nobody can go on.
+                drop(named("last", || thread::sleep(Duration::from_millis(1))));
+                thread::park();
+            });
+            assert!(matches!(report.result, Err(Failure::Deadlock(_))));
+        }
+        // What is left of the last one goes when the next begins.
+        assert!(labsim::run(options.clone(), || ()).result.is_ok());
+    }
 }
 
 #[test]

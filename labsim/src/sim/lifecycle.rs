@@ -102,7 +102,7 @@ impl Runtime {
     }
 
     /// Nobody will ask for the thread any more, which has ended: its carrier may have another.
-    fn forget(&self, thread: &Thread) {
+    pub(super) fn forget(&self, thread: &Thread) {
         let carrier = thread.carrier;
         self.pthreads.borrow_mut().remove(&carrier.pthread.get());
         self.idle.borrow_mut().give_back(carrier);
@@ -132,10 +132,6 @@ pub(super) fn live(boot: Boot) {
     run_destructors(thread);
 
     thread.inside.set(true);
-    if thread.detached.get() {
-        // It is still on the carrier, but leaves it before another can begin: it holds the baton.
-        thread.runtime.forget(thread);
-    }
     Inside { thread }.finish();
 }
 

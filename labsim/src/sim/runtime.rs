@@ -342,7 +342,12 @@ impl Inside {
     /// carrier has its turn again.
     pub(super) fn finish(self) {
         self.scheduler().finish(self.thread.id);
+        // The run may end here, and then for ever stands on this carrier's stack.
         let next = self.next();
+        if self.thread.detached.get() {
+            // It is still on the carrier, but leaves it before another can begin: it holds the baton.
+            self.runtime().forget(self.thread);
+        }
         // From here on the carrier is outside.
         Thread::set_current(None);
         self.thread.carrier.baton.pass(self.runtime().kind, &next.carrier.baton);
