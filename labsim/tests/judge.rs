@@ -179,8 +179,8 @@ fn nobody_else_answers() {
 #[test]
 fn is_killed() {
     only_judged("is_killed", |_| {
-        let pid = std::process::id().to_string();
-        let _ = Command::new("kill").args(["-9", &pid]).status();
+        // The shell's own: not every system has a program of that name.
+        let _ = Command::new("sh").args(["-c", "kill -9 $PPID"]).status();
         String::new()
     });
 }
@@ -268,7 +268,8 @@ fn waits_outside() {
 fn a_wait_outside_of_virtual_time_is_no_fault_of_the_machine() {
     let (told, _) = judged_with(&[("LABSIM_CPU", "1000")], "waits_outside", &[1]);
     assert!(told[0].1 == 1 && told[0].2.starts_with("outside wait: "), "{told:?}");
-    assert!(told[0].2.contains("Command>::status at "), "with its stack: {told:?}");
+    // `Command::status`, or `<..Command>::status`: compilers differ.
+    assert!(told[0].2.contains("::status at "), "with its stack: {told:?}");
 }
 
 /// Whoever speaks to nobody gives up, and judges nothing.
