@@ -87,6 +87,8 @@ pub(crate) struct Progress {
     pub(crate) incarnations: Vec<Arc<Incarnation>>,
     /// In real time: which thread numbers were given out while a server's incarnation was being made.
     pub(crate) births: Vec<(Range<u64>, Arc<Incarnation>)>,
+    /// The threads that killed servers were found to have still: the server's node and the thread, by name.
+    pub(crate) overdue: Vec<(String, String)>,
 }
 
 /// A part of a test, as reports show it.
@@ -443,6 +445,8 @@ impl Run {
             self.progress(|progress| progress.incarnations.iter().filter(is_due).cloned().collect());
         let line = |it: Arc<Incarnation>| {
             let threads = it.node().alive();
+            let of_node = |thread: &String| (it.node().name().to_string(), thread.clone());
+            self.progress(|progress| progress.overdue.extend(threads.iter().map(of_node)));
             let died = text::seconds(it.died()?.saturating_duration_since(self.shared.started));
             let count = text::count(threads.len(), "thread");
             (!threads.is_empty()).then(|| {

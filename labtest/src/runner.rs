@@ -149,7 +149,8 @@ fn prepare(
 /// written, and the report is made whole.
 fn afterwards(run: &Run, style: Style, report: &mut labsim::Report<String>) {
     let files = judge(run, style, report);
-    let stuck = report::stuck(&report.stuck, &report.waiting);
+    let overdue = run.shared.progress.try_lock().map_or_else(Vec::new, |progress| progress.overdue.clone());
+    let stuck = report::stuck(report, &overdue);
     let written = match eventlog::write(run, report, &stuck.all()) {
         Some(Ok(eventlog::Written { page, log })) => format!(
             "what happened, as a page for a browser: {}\n{files}event by event: {}\n",

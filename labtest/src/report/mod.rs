@@ -167,8 +167,22 @@ fn ran_last(ended: &labsim::Failure) -> Option<&ThreadDump> {
     }
 }
 
-/// Of threads that have waited for long, for a lock and for something else, those that hang, and where they do.
-pub(crate) fn stuck(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
+/// Of the threads of a run that is over, those that hang, and where they do; and of those that `overdue` names, by node
+/// and thread, what each waits for.
+pub(crate) fn stuck(report: &labsim::Report<String>, overdue: &[(String, String)]) -> Stuck {
+    let hanging = hanging(&report.stuck, &report.waiting);
+    let is_overdue = |thread: &ThreadDump| {
+        overdue.iter().any(|(node, name)| (node, name) == (&thread.node, &thread.name))
+            && !hanging.all().iter().any(|shown| is_same(shown, thread))
+    };
+    let waits_for_ever = |thread: &ThreadDump| report.waiting.iter().any(|waits| is_same(waits, thread));
+    let others = report.alive.iter().filter(|thread| !waits_for_ever(thread));
+    let overdue = report.waiting.iter().chain(others).filter(|thread| is_overdue(thread));
+    Stuck { overdue: overdue.map(backtrace::of_thread).collect(), ..hanging }
+}
+
+/// Of threads that have waited for long, for a lock and for something else, those that hang.
+fn hanging(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
     // The harness's own, which tell of a failed run, wait because others do.
     let (own, others): (Vec<_>, Vec<_>) = at_lock.iter().partition(|thread| thread.name == OWN);
     let at_lock = if others.is_empty() { own } else { others };
@@ -184,6 +198,7 @@ pub(crate) fn stuck(at_lock: &[ThreadDump], waiting: &[ThreadDump]) -> Stuck {
         at_lock: at_lock.copied().map(backtrace::of_thread).collect(),
         holders: holders.iter().copied().map(backtrace::of_thread).collect(),
         in_calls: in_calls.map(backtrace::of_thread).collect(),
+        overdue: Vec::new(),
     }
 }
 
@@ -195,11 +210,13 @@ pub(crate) struct Stuck {
     holders: Vec<ThreadDump>,
     /// They have called into a server's code, and wait for something else.
     in_calls: Vec<ThreadDump>,
+    /// Their server was killed long ago, and they should have ended; without those that wait for a lock.
+    overdue: Vec<ThreadDump>,
 }
 
 impl Stuck {
     pub(crate) fn all(&self) -> Vec<ThreadDump> {
-        [&self.at_lock[..], &self.holders, &self.in_calls].concat()
+        [&self.at_lock[..], &self.holders, &self.in_calls, &self.overdue].concat()
     }
 }
 
@@ -221,6 +238,7 @@ pub(crate) fn afterwards(mut told: Told, run: &Run, stuck: &Stuck, style: Style)
     *rest += &threads("threads that have waited long for a lock", &stuck.at_lock, style);
     let title = "calls that have waited long for something other than a lock";
     *rest += &threads(title, &stuck.in_calls, style);
+    *rest += &threads("threads of killed servers, and what they wait for", &stuck.overdue, style);
     if let Some(heart) = rule.and_then(pages::heart) {
         *rest += &format!("\n{}\n", style.wrap(heart.trim_end(), 4));
     }
@@ -258,6 +276,11 @@ fn threads(title: &str, threads: &[ThreadDump], style: Style) -> String {
         out += &format!("  ({} more)\n", count(left, "thread"));
     }
     out
+}
+
+/// Whether both are of the same thread, as far as names tell.
+fn is_same(one: &ThreadDump, other: &ThreadDump) -> bool {
+    (&one.node, &one.name) == (&other.node, &other.name)
 }
 
 /// Whether one thread waits for a lock that another one holds, as its state says.
@@ -336,6 +359,8 @@ fn calls(out: &mut String, progress: &Progress) {
 
 #[cfg(test)]
 mod tests {
+    use labsim::node::Node;
+
     use super::*;
     use crate::eventlog::Knob;
     use crate::name::TestName;
@@ -355,12 +380,41 @@ mod tests {
         let holder = thread("election", "server 1", "waits for a lock or a signal since 3.000000 s");
         let of_another_node = ThreadDump { node: "server 2".to_string(), ..holder.clone() };
         let works = thread("rpc", "server 1", "waits for a lock or a signal");
-        let stuck = stuck(std::slice::from_ref(&waits), &[of_another_node, works, holder.clone()]);
+        let stuck = hanging(std::slice::from_ref(&waits), &[of_another_node, works, holder.clone()]);
         assert_eq!(stuck.all(), [waits.clone(), holder.clone()]);
         // The harness's own question tells nothing then.
         let own = ThreadDump { name: OWN.to_string(), ..waits };
-        assert_eq!(super::stuck(std::slice::from_ref(&own), std::slice::from_ref(&holder)).all(), [holder]);
-        assert_eq!(super::stuck(std::slice::from_ref(&own), &[]).all(), [own]);
+        assert_eq!(hanging(std::slice::from_ref(&own), std::slice::from_ref(&holder)).all(), [holder]);
+        assert_eq!(hanging(std::slice::from_ref(&own), &[]).all(), [own]);
+    }
+
+    /// One waits for ever, one again and again, and one has every right to.
+    #[test]
+    fn threads_of_killed_servers_are_shown_with_what_they_wait_for() {
+        // The run must not wait for the lock under which backtraces are made, which somebody outside of it holds.
+        let _one = crate::runner::tests::ONE_AT_A_TIME.lock();
+        let report = labsim::run(labsim::Options::new(1), || -> String {
+            let (sends, receives) = std::sync::mpsc::channel::<()>();
+            let killed = Node::new("server 1");
+            let _reads = killed.spawn("reads".to_string(), move || receives.recv());
+            let _loops = killed.spawn("loops".to_string(), || {
+                loop {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            });
+            let other = Node::new("server 2");
+            let _sleeps = other.spawn("loops".to_string(), || std::thread::sleep(Duration::from_secs(60)));
+            std::thread::sleep(Duration::from_secs(10));
+            std::mem::forget(sends);
+            panic!("threads are still there")
+        });
+        let overdue = ["reads", "loops"].map(|thread| ("server 1".to_string(), thread.to_string()));
+        let shown = stuck(&report, &overdue).all();
+        let [reads, loops] = &shown[..] else { panic!("{shown:?}") };
+        assert!(reads.name == "reads" && reads.stack.iter().any(|frame| frame.contains("recv")), "{reads:?}");
+        assert!(loops.name == "loops" && loops.node == "server 1", "{loops:?}");
+        assert!(loops.state.starts_with("sleeps since 9.9"), "{loops:?}");
+        assert!(stuck(&report, &[]).all().is_empty());
     }
 
     #[test]
