@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use labnode::{NotLeader, Persister, Start, State};
-use labrpc::{AnyMessage, Client, Network, Server, Service, Spawn};
+use labrpc::{AnyMessage, Client, Method, Network, Server, Service, Spawn};
 use parking_lot::Mutex;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -146,8 +146,9 @@ impl<N: Node> Cluster<N> {
         Cluster { inner }
     }
 
-    /// Lets the oracles watch the cluster, before any of its servers is started. `neutral` says what their messages mean.
-    pub fn watch(&self, neutral: fn(&dyn AnyMessage) -> Content) {
+    /// Lets the oracles watch the cluster, before any of its servers is started. `neutral` says what their messages mean,
+    /// by procedure and type.
+    pub fn watch(&self, neutral: fn(&Method, &dyn AnyMessage) -> Content) {
         let Inner { run, network, .. } = &*self.inner;
         if !Off::here().events() {
             run.judge_events(self.servers());

@@ -12,7 +12,7 @@ use std::{env, fs};
 
 use crossbeam_channel::Sender;
 use labnode::{ApplyMsg, Start, State};
-use labrpc::{AnyMessage, Network, NetworkOptions, Service};
+use labrpc::{AnyMessage, Method, Network, NetworkOptions, Service};
 use labtest::events::{self, Content, Entry};
 use labtest::{Applier, Cluster, Finding, Node, Run, Seat, Station, TestName, rules, seconds};
 use linearizability::models::{KvInput, KvRecorder, KvStore};
@@ -101,7 +101,7 @@ impl Puppet {
 }
 
 /// What the numbers of a message mean.
-fn neutral(message: &dyn AnyMessage) -> Content {
+fn neutral(_: &Method, message: &dyn AnyMessage) -> Content {
     let Some(numbers) = message.downcast_ref::<Vec<u64>>() else { return Content::Other };
     match numbers[..] {
         [VOTE, term, last_log_index, last_log_term] => {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use labnode::State;
-use labrpc::{AnyMessage, Network, NetworkOptions, Service};
+use labrpc::{AnyMessage, Method, Network, NetworkOptions, Service};
 use labtest::events::{Content, RequestVote, RequestVoteReply};
 use labtest::{Cluster, Node, Seat};
 
@@ -45,7 +45,7 @@ impl Node for Voter {
     fn kill(&self) {}
 }
 
-fn neutral(message: &dyn AnyMessage) -> Content {
+fn neutral(_: &Method, message: &dyn AnyMessage) -> Content {
     match (message.downcast_ref::<u64>(), message.downcast_ref::<bool>()) {
         (Some(&term), _) => Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0 }),
         (_, Some(&granted)) => Content::RequestVoteReply(RequestVoteReply { term: 7, granted }),

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use labnode::{Persister, State};
-use labrpc::{AnyMessage, Clock, Network, NetworkOptions, Service};
+use labrpc::{AnyMessage, Clock, Method, Network, NetworkOptions, Service};
 use labtest::events::{Content, Promised, RequestVote, RequestVoteReply};
 use labtest::{Cluster, Node, Run, Seat, Shadow, TestName};
 use parking_lot::Mutex;
@@ -88,7 +88,7 @@ impl Node for Voter {
     }
 }
 
-fn neutral(message: &dyn AnyMessage) -> Content {
+fn neutral(_: &Method, message: &dyn AnyMessage) -> Content {
     if let Some(&term) = message.downcast_ref::<u64>() {
         Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0 })
     } else if let Some(&granted) = message.downcast_ref::<bool>() {

@@ -1,7 +1,7 @@
 //! What a server is asked that was started from its disk as it was when it promised something.
 //!
 //! A question is a request that the server's code really received, asked again with the given fields changed: so it
-//! carries whatever fields a student has added. Where those could change its meaning, it is not asked.
+//! carries whatever fields a student has added. An AppendEntries is not asked where those could change its meaning.
 
 use labrpc::Client;
 use labtest::events::Promised;

@@ -2,9 +2,9 @@
 //!
 //! A student may add fields, and calls. A message means what the paper says, whatever fields it has besides; but for the
 //! answer to a snapshot, which may say with them that the follower could not take it. A call that the paper does not know
-//! is opaque.
+//! is opaque, even if it uses the types of one that it does.
 
-use labrpc::AnyMessage;
+use labrpc::{AnyMessage, Method};
 use labtest::events::{
     AppendEntries, AppendEntriesReply, Command, Content, Entry, InstallSnapshot, RequestVote,
     RequestVoteReply,
@@ -17,9 +17,17 @@ use raft::{
 /// It has the paper's field and no more if it is as large as that, which leaves no room for another.
 const PLAIN_SNAPSHOT_REPLY: bool = size_of::<InstallSnapshotReply>() == size_of::<u64>();
 
+/// Whether a procedure is one of the paper's. Of the others the types say nothing: who asks for a pre-vote, say, may do it
+/// with the structs of RequestVote.
+pub(crate) fn is_of_the_paper(method: &Method) -> bool {
+    matches!(method.method, "request_vote" | "append_entries" | "install_snapshot")
+}
+
 /// What a message says.
-pub(crate) fn neutral(message: &dyn AnyMessage) -> Content {
-    if let Some(m) = message.downcast_ref::<AppendEntriesArgs>() {
+pub(crate) fn neutral(method: &Method, message: &dyn AnyMessage) -> Content {
+    if !is_of_the_paper(method) {
+        Content::Other
+    } else if let Some(m) = message.downcast_ref::<AppendEntriesArgs>() {
         let entry = |entry: &raft::LogEntry| Entry { term: entry.term, command: Command::of(&entry.command) };
         Content::AppendEntries(AppendEntries {
             term: m.term,

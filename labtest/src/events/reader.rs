@@ -9,6 +9,8 @@ use super::Content;
 
 /// How many messages are known again: of those that come again at all, nearly all are among so many.
 const KNOWN_MAX: usize = 12;
+/// How long one may be, so that what is kept of them stays small.
+const BYTES_MAX: usize = 1 << 20;
 
 /// Reads messages. What it has just read it knows again: a leader sends most messages to several followers, and again
 /// when they are lost, and most of their replies are alike.
@@ -41,7 +43,7 @@ impl Reader {
     pub(crate) fn read(
         &mut self,
         envelope: &Envelope<'_>,
-        neutral: fn(&dyn AnyMessage) -> Content,
+        neutral: fn(&Method, &dyn AnyMessage) -> Content,
     ) -> Arc<Content> {
         let Some(bytes) = envelope.bytes else { return self.opaque() };
         let (method, kind) = (envelope.method, envelope.kind);
@@ -50,7 +52,11 @@ impl Reader {
             self.known[..=at].rotate_right(1);
             return self.known[0].content.clone();
         }
-        let content = envelope.message().map_or(self.other.clone(), |message| Arc::new(neutral(&*message)));
+        let content =
+            envelope.message().map_or(self.other.clone(), |message| Arc::new(neutral(method, &*message)));
+        if bytes.len() > BYTES_MAX {
+            return content;
+        }
         let oldest = if self.known.len() < KNOWN_MAX { None } else { self.known.pop() };
         let mut its = oldest.map_or_else(Vec::new, |read| read.bytes);
         bytes.clone_into(&mut its);
@@ -66,6 +72,7 @@ mod tests {
     use super::*;
 
     static ONE: Method = Method::new::<u64, u64>("toy", "one");
+    static LONG: Method = Method::new::<Vec<u8>, ()>("toy", "long");
     static OTHER: Method = Method::new::<u64, u64>("toy", "other");
 
     #[test]
@@ -82,8 +89,8 @@ mod tests {
                 args: &[],
                 bytes,
             };
-            reader.read(&envelope, |message| Content::InstallSnapshotReply {
-                term: *message.downcast_ref::<u64>().expect("a number"),
+            reader.read(&envelope, |_, message| Content::InstallSnapshotReply {
+                term: message.downcast_ref::<u64>().copied().unwrap_or(0),
                 plain: true,
             })
         };
@@ -100,5 +107,8 @@ mod tests {
             assert_eq!(term(&read(&ONE, Kind::Request, Some(bytes))), expected);
         }
         assert_eq!(term(&read(&ONE, Kind::Request, None)), None);
+        let long = [(BYTES_MAX as u64).to_le_bytes().to_vec(), vec![7; BYTES_MAX]].concat();
+        let met = [(); 2].map(|()| read(&LONG, Kind::Request, Some(&long)));
+        assert!(term(&met[0]) == Some(0) && !Arc::ptr_eq(&met[0], &met[1]));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labrpc::{AnyMessage, CallId, Kind};
+use labrpc::{AnyMessage, CallId, Kind, Method};
 
 use super::flights::{Flights, Known};
 use super::kept::Kept;
@@ -232,7 +232,7 @@ impl Events {
         &mut self,
         at: Duration,
         event: &labrpc::Event<'_>,
-        neutral: fn(&dyn AnyMessage) -> Content,
+        neutral: fn(&Method, &dyn AnyMessage) -> Content,
     ) -> Outcome {
         let (envelope, step) = (&event.envelope, event.step);
         let (from, to) = (self.party(envelope.from), self.party(envelope.to));
@@ -358,7 +358,7 @@ mod tests {
     static VOTE: Method = Method::new::<u64, bool>("toy", "vote");
 
     /// A `u64` asks for a vote in that term, a `bool` answers in term 5.
-    fn neutral(message: &dyn AnyMessage) -> Content {
+    fn neutral(_: &Method, message: &dyn AnyMessage) -> Content {
         if let Some(&term) = message.downcast_ref::<u64>() {
             Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0 })
         } else if let Some(&granted) = message.downcast_ref::<bool>() {

@@ -1,18 +1,18 @@
 //! [`Tap`]: turns what a network's observer sees into events of the stream.
 
-use labrpc::{AnyMessage, Event, Observer};
+use labrpc::{AnyMessage, Event, Method, Observer};
 
 use crate::run::Run;
 
 /// Watches a network for a run.
 pub(crate) struct Tap {
     run: Run,
-    neutral: fn(&dyn AnyMessage) -> super::Content,
+    neutral: fn(&Method, &dyn AnyMessage) -> super::Content,
 }
 
 impl Tap {
     /// `neutral` says what a message means.
-    pub(crate) fn new(run: &Run, neutral: fn(&dyn AnyMessage) -> super::Content) -> Tap {
+    pub(crate) fn new(run: &Run, neutral: fn(&Method, &dyn AnyMessage) -> super::Content) -> Tap {
         Tap { run: run.clone(), neutral }
     }
 }
@@ -71,7 +71,7 @@ mod tests {
         fn kill(&self) {}
     }
 
-    fn neutral(message: &dyn AnyMessage) -> Content {
+    fn neutral(_: &Method, message: &dyn AnyMessage) -> Content {
         match (message.downcast_ref::<u64>(), message.downcast_ref::<bool>()) {
             (Some(&term), _) => {
                 Content::RequestVote(RequestVote { term, last_log_index: 0, last_log_term: 0 })

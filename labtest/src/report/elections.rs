@@ -27,7 +27,6 @@ impl Elections {
             }
             (Content::RequestVoteReply(reply), Step::Delivered, Some(answered)) if reply.granted => {
                 let Content::RequestVote(asked) = &*answered.request else { return };
-                // Of one that may have been a pre-vote there is no entry.
                 if let Some(voters) = self.votes.get_mut(&(to.server, asked.term)) {
                     if !voters.contains(&from.server) {
                         voters.push(from.server);

@@ -449,7 +449,7 @@ mod tests {
                     args: &args,
                     bytes: Some(&args),
                 };
-                events.message(Duration::ZERO, &labrpc::Event { envelope, step }, |message| {
+                events.message(Duration::ZERO, &labrpc::Event { envelope, step }, |_, message| {
                     let Some(&last) = message.downcast_ref::<u64>() else { return Content::Other };
                     Content::InstallSnapshot(InstallSnapshot {
                         term: 2,

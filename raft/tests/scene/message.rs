@@ -9,6 +9,8 @@ use raft::{
     RequestVoteReply,
 };
 
+use crate::wire;
+
 /// Which of the paper's messages it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -79,6 +81,9 @@ impl Message {
         envelope: &Envelope<'_>,
         request: impl FnOnce(CallId) -> Option<&'a Message>,
     ) -> Option<Message> {
+        if !wire::is_of_the_paper(envelope.method) {
+            return None;
+        }
         let number = |name: &str| name.strip_prefix("server ")?.parse().ok();
         let mut message = Message {
             id: envelope.id,
