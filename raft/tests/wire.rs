@@ -59,3 +59,12 @@ pub(crate) fn neutral(method: &Method, message: &dyn AnyMessage) -> Content {
         Content::Other
     }
 }
+
+#[test]
+fn a_call_of_its_own_is_opaque_whatever_its_types() {
+    static PRE_VOTE: Method = Method::new::<RequestVoteArgs, VoteReply>("raft", "pre_vote");
+    static VOTE: Method = Method::new::<RequestVoteArgs, VoteReply>("raft", "request_vote");
+    let asks = RequestVoteArgs::default();
+    assert!(matches!(neutral(&PRE_VOTE, &asks), Content::Other));
+    assert!(matches!(neutral(&VOTE, &asks), Content::RequestVote(_)));
+}
