@@ -4,6 +4,7 @@
 //! with a message for the student, at the line of the test. All that clerks are told is recorded, and judged when
 //! the run is over.
 
+mod anew;
 mod calls;
 mod clerk;
 mod clerks;
@@ -367,6 +368,12 @@ impl Config {
     /// How many bytes the newest snapshot of a server has on its disk; 0 if there is none.
     pub(crate) fn snapshot_size(&self, server: usize) -> usize {
         self.cluster.disk(server).snapshot_size()
+    }
+
+    /// How many bytes a server has on its disk.
+    pub(crate) fn disk_size(&self, server: usize) -> usize {
+        let disk = self.cluster.disk(server);
+        disk.state_size() + disk.snapshot_size()
     }
 
     /// Fails if a server that was killed 10 s ago, or longer, still has threads. In real time nobody knows them.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labrpc::{Client, Event, Kind, Method, Observer, RpcError, Step, Threads};
-use labtest::observe;
+use labtest::{observe, rules};
 use parking_lot::Mutex;
+use rand::RngExt;
 
 use crate::config::{Config, ELECTION, NO_SNAPSHOTS, Net, kv_test};
 
@@ -29,6 +30,37 @@ fn killed_threads_end_3A() {
         cfg.all().for_each(|server| cfg.shut_down(server));
         cfg.sleep(Duration::from_secs(10));
         cfg.check_killed_threads_ended();
+    });
+}
+
+/// What a server knows is on its disk and nowhere else, snapshots too. A `static` outlives a simulated crash, but no real
+/// one.
+#[test]
+fn nothing_but_the_disk_3B() {
+    kv_test(3, Net::Reliable, Some(1000), |cfg| {
+        const LETTERS: usize = 100;
+        const KEYS: usize = 30;
+        cfg.phase("values that no server can store in fewer bytes");
+        let (mut clerk, mut random) = (cfg.clerk(), cfg.rng("values"));
+        for key in 0..KEYS {
+            let value: String = (0..LETTERS).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect();
+            clerk.put(&key.to_string(), &value);
+        }
+        // All servers learn of the last, and who saves a while after it applies may.
+        cfg.sleep(ELECTION);
+        for server in cfg.all() {
+            let bytes = cfg.disk_size(server);
+            // A letter of 26 tells 4.7 bits.
+            cfg.check_under(&rules::PERSIST_BEFORE_ANSWER, 2 * bytes >= LETTERS * KEYS, || {
+                format!(
+                    "{KEYS} values of {LETTERS} random letters each were put, and server {server} has {bytes} bytes on its \
+                     disk: what is not in the log any more must be in the snapshot, and whole (section 7)"
+                )
+            });
+        }
+
+        cfg.phase("another cluster in the same process, on empty disks");
+        cfg.check_begins_anew("0");
     });
 }
 

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`Run`] | one run of one test: clock, random streams, phases, interruptible waits, the first failure |
 //! | [`Cluster`] | servers on a simulated network, to be crashed, restarted, cut off and joined |
+//! | [`Beside`] | another cluster in the process, on empty disks, that is to begin with nothing |
 //! | [`Station`] | a machine beside the servers, for a client of theirs |
 //! | [`Incarnation`] | the life of a server between two crashes; knows which threads are its own |
 //! | [`Applied`] | the record of what was applied, and its rules |
@@ -28,6 +29,7 @@
 mod about;
 mod applied;
 mod applier;
+mod beside;
 mod cluster;
 mod eventlog;
 pub mod events;
@@ -51,6 +53,7 @@ mod threads;
 
 pub use applied::Applied;
 pub use applier::Applier;
+pub use beside::Beside;
 pub use cluster::{Cluster, Node, Seat};
 pub use evidence::Review;
 pub use failure::{Finding, panic_message};

@@ -3,6 +3,7 @@
 
 use crate::oracles::Rule;
 pub use crate::oracles::{COMMIT, ELECTION_MAJORITY, LEADER_COMPLETENESS, ONE_LEADER, STATE_MACHINE};
+pub use crate::shadow::RULE as PERSIST_BEFORE_ANSWER;
 
 /// Of applying.
 pub const APPLIED_IN_ORDER: Rule = Rule {

@@ -22,7 +22,7 @@ use crate::incarnation::{Incarnation, NodeThreads};
 use crate::oracles::{Objection, Off, Rule};
 
 /// What the questions are about.
-pub(crate) const RULE: Rule = Rule {
+pub const RULE: Rule = Rule {
     id: "persist-before-answer",
     says: "what a server answers is on its disk before the answer leaves",
     paper: "figure 2, persistent state",

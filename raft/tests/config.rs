@@ -3,6 +3,7 @@
 //! A [`Config`] can be used by many threads at once. Its waits end when the run is over; its checks fail the
 //! run with a message for the student, at the line of the test.
 
+mod anew;
 mod commands;
 mod elections;
 mod leaders;

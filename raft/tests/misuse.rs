@@ -7,7 +7,7 @@ use labrpc::{
     Client, Event, Kind, Message, Method, Network, NetworkOptions, Observer, RpcError, Server, Service, Step,
     Threads,
 };
-use labtest::{panic_message, show};
+use labtest::{panic_message, rules, show};
 use parking_lot::Mutex;
 use raft::{AppendEntriesArgs, InstallSnapshotArgs, NotLeader, Persister, Raft, RaftClient, RequestVoteArgs};
 
@@ -109,6 +109,44 @@ fn killed_threads_end_2C() {
         cfg.all().for_each(|server| cfg.kill(server));
         cfg.sleep(Duration::from_secs(10));
         cfg.check_killed_threads_ended();
+    });
+}
+
+/// What a server knows is on its disk and nowhere else. A `static` outlives a simulated crash, but no real one.
+#[test]
+fn nothing_but_the_disk_2C() {
+    raft_test(3, Net::Reliable, |cfg| {
+        const LETTERS: usize = 100;
+        const COMMANDS: usize = 20;
+        cfg.phase("commands that no server can store in fewer bytes");
+        (0..COMMANDS).for_each(|_| {
+            cfg.one(cfg.random_text(LETTERS), 3);
+        });
+        // Who saves a while after it applies may.
+        cfg.sleep(ELECTION);
+        for server in cfg.all() {
+            let disk = cfg.disk(server);
+            let bytes = disk.state_size() + disk.snapshot_size();
+            // A letter of 26 tells 4.7 bits.
+            cfg.check_under(&rules::PERSIST_BEFORE_ANSWER, 2 * bytes >= LETTERS * COMMANDS, || {
+                format!(
+                    "server {server} has applied {COMMANDS} commands of {LETTERS} random letters each, and its disk \
+                     holds {bytes} bytes: the log must be there, and whole (figure 2, log[])"
+                )
+            });
+        }
+
+        cfg.phase("two elections");
+        for command in 1..=2 {
+            let leader = cfg.check_one_leader();
+            cfg.disconnect(leader);
+            cfg.one_retry(command, 2);
+            cfg.connect(leader);
+        }
+        cfg.one_retry(3, 3);
+
+        cfg.phase("another cluster in the same process, on empty disks");
+        cfg.check_begins_anew();
     });
 }
 
