@@ -13,6 +13,8 @@
 //!   that was given in T, and terms only grow. A granting handler counts only if it began after the acknowledgement left.
 //! - a refusal counts only if it is of the request's own term, from a handler that began after the acknowledgement left,
 //!   and if the request's prev_log_index is the last acknowledged: what lies before may be in a snapshot, and some refuse it.
+//!   For the same reason it does not count if the server has applied more, or was sent a snapshot that reaches further, even
+//!   if it has not acknowledged that yet, or was sent messages of an own kind, which may have brought one.
 //! - a leader's own entries count for its present life only: it may save them later than it sends them.
 //!
 //! *Assumed:* success means all the entries of the request, as in figure 2, and not a part of them.
@@ -44,6 +46,8 @@ struct Server {
     led: Option<Tip>,
     /// The highest term in which a leader's message has reached it.
     newest_leader: u64,
+    /// A snapshot of its log reaches no further: it was sent none beyond, and has applied no more.
+    covered: u64,
 }
 
 /// An entry that a server's log reaches to, or beyond.
@@ -70,8 +74,17 @@ impl Held {
     }
 
     pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Judged {
-        if let What::Start { life, .. } = *seen.what {
-            self.servers[life.server].led = None;
+        match *seen.what {
+            What::Start { life, .. } => self.servers[life.server].led = None,
+            What::Apply { life, index, .. } | What::ApplySnapshot { life, index, .. } => {
+                self.servers[life.server].covers(index);
+            }
+            _ => {}
+        }
+        if let Some((from, to, Content::Other)) = seen.sent {
+            if from.server != to.server {
+                self.servers[to.server].covers(u64::MAX);
+            }
         }
         if let Some(arrival) = seen.arrival {
             self.arrives(arrival)?;
@@ -107,6 +120,7 @@ impl Held {
         let (under, tip) = match arrival.request {
             Content::AppendEntries(asked) => (asked.term, (asked.last_term(), asked.last_index())),
             Content::InstallSnapshot(asked) => {
+                self.servers[to].covers(asked.last_included_index);
                 (asked.term, (asked.last_included_term, asked.last_included_index))
             }
             Content::RequestVote(asked) if arrival.sender_lives => {
@@ -140,6 +154,10 @@ impl Server {
         }
     }
 
+    fn covers(&mut self, index: u64) {
+        self.covered = self.covered.max(index);
+    }
+
     /// What its log must still reach to, if it was so before `event`.
     fn tips(&self, event: Number) -> impl Iterator<Item = Tip> {
         let still = move |tip: &Tip| tip.event < event && self.newest_leader <= tip.under;
@@ -169,6 +187,7 @@ impl Server {
             (tip.under, tip.index, tip.term) == rests_on
                 && tip.event < begun
                 && self.newest_leader <= tip.under
+                && self.covered <= tip.index
         });
         match acknowledged {
             None => Ok(()),
@@ -337,5 +356,33 @@ mod tests {
         s.votes(1, 2, 5, (2, 4), true);
         s.votes(1, 2, 6, (1, 5), true);
         s.is_silent();
+    }
+
+    /// Some refuse what begins before their snapshot, and may have one of which they have told nobody yet.
+    #[test]
+    fn a_message_from_before_a_snapshot_may_be_refused() {
+        let mut s = Script::new(3);
+        s.elect(0, 4, (0, 0));
+        s.replicate(0, 1, 4, (0, 0), &[(4, "a"), (4, "b")], 0);
+        s.replicate(0, 2, 4, (0, 0), &[(4, "a")], 0);
+        let late = s.send_append(0, 2, 4, (1, 4), &[], 1);
+        // It answers when its service has taken it.
+        s.snapshot(0, 2, 4, (2, 4));
+        s.arrive(late);
+        s.answers(late, 4, false);
+        s.is_silent();
+
+        let mut t = Script::new(3);
+        t.elect(0, 4, (0, 0));
+        t.replicate(0, 1, 4, (0, 0), &[(4, "a"), (4, "b")], 0);
+        t.replicate(0, 2, 4, (0, 0), &[(4, "a")], 0);
+        let late = t.send_append(0, 2, 4, (1, 4), &[], 1);
+        t.append(0, 2, 4, (1, 4), &[(4, "b")], 2);
+        // Its own service makes a snapshot, while the answer has not left.
+        t.apply(2, 1, "a");
+        t.apply(2, 2, "b");
+        t.arrive(late);
+        t.answers(late, 4, false);
+        t.is_silent();
     }
 }

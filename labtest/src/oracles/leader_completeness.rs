@@ -14,7 +14,7 @@ use super::append_only::{AppendOnly, Shown};
 use super::by_index::ByIndex;
 use super::log_matching::LogMatching;
 use super::{Judged, Rule};
-use crate::events::{Content, Number, Seen};
+use crate::events::{Content, Number, Seen, What};
 
 /// The rule.
 pub const RULE: Rule = Rule {
@@ -54,10 +54,16 @@ impl LeaderCompleteness {
                 self.takes_office(life.server, term)?;
             }
         }
+        if let What::Crash { life, .. } = *seen.what {
+            // It may have asked before its term was saved, and stand in that term again with another log.
+            let Self { candidates, leaders, .. } = self;
+            candidates
+                .retain(|(term, server), _| *server != life.server || leaders.get(term) == Some(server));
+        }
         let Some(arrival) = seen.arrival else { return Ok(()) };
         let server = arrival.from.server;
         match arrival.request {
-            Content::RequestVote(asked) => {
+            Content::RequestVote(asked) if arrival.sender_lives => {
                 let ends = (asked.last_log_index, asked.last_log_term, seen.number);
                 self.candidates.entry((asked.term, server)).or_insert(ends);
                 Ok(())
@@ -260,6 +266,22 @@ mod tests {
         s.replicate(1, 3, 5, (0, 0), &[(4, "a"), (4, "b"), (5, "c")], 2);
         s.append(1, 2, 5, (3, 5), &[], 3);
         s.append(0, 4, 4, (2, 4), &[(4, "x")], 2);
+        s.is_silent();
+    }
+
+    #[test]
+    fn who_asked_before_its_term_was_saved_may_stand_in_it_again_after_a_crash() {
+        let mut s = Script::new(5);
+        s.elect(0, 4, (0, 0));
+        s.replicate(0, 1, 4, (0, 0), &[(4, "a")], 0);
+        s.ask_and_arrive(1, 4, 5, (1, 4));
+        s.restart(1);
+        s.replicate(0, 1, 4, (1, 4), &[(4, "b")], 0);
+        s.replicate(0, 2, 4, (0, 0), &[(4, "a"), (4, "b")], 0);
+        s.replicate(0, 1, 4, (2, 4), &[], 2);
+        s.votes(1, 2, 5, (2, 4), true);
+        s.votes(1, 3, 5, (2, 4), true);
+        s.append(1, 2, 5, (2, 4), &[], 2);
         s.is_silent();
     }
 }

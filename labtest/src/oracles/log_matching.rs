@@ -73,15 +73,14 @@ impl LogMatching {
         let Some(arrival) = seen.arrival else { return Ok(()) };
         let Content::AppendEntries(append) = arrival.request else { return Ok(()) };
         let (server, reaches) = (arrival.from.server, bit(arrival.to.server));
-        let mut prev_term = append.prev_log_term;
+        // Before the first entry there is none, whatever term one may give it.
+        let mut prev_term = if append.prev_log_index == 0 { 0 } else { append.prev_log_term };
         let mut judged = Ok(());
         for (index, entry) in append.indexed() {
             if entry.term < prev_term || entry.term > append.term {
                 judged = judged.and_then(|()| misplaced(server, index, entry.term, prev_term, append.term));
             }
-            // Before the first entry there is none, whatever term one may give it.
-            let past = if index == 1 { 0 } else { prev_term };
-            let told = Told { server, event: seen.number, prev_term: Some(past), reaches };
+            let told = Told { server, event: seen.number, prev_term: Some(prev_term), reaches };
             // The others have reached the server too.
             judged = judged.and(self.enter((index, entry.term), entry.command, told));
             prev_term = entry.term;
@@ -208,6 +207,14 @@ mod tests {
         s.elect(0, 4, (0, 0));
         s.append(0, 1, 4, (0, 0), &[(4, "a")], 0);
         s.append(0, 2, 4, (0, 1), &[(4, "a")], 0);
+        s.is_silent();
+    }
+
+    #[test]
+    fn what_stands_before_the_first_entry_may_have_any_term() {
+        let mut s = Script::new(3);
+        s.elect(0, 4, (0, 0));
+        s.replicate(0, 1, 4, (0, 9), &[(4, "a")], 0);
         s.is_silent();
     }
 }

@@ -32,6 +32,12 @@ impl SnapshotBounds {
             let highest = &mut self.highest[life.server];
             *highest = index.max(*highest);
         }
+        if let Some((from, to, Content::Other)) = seen.sent {
+            if from.server != to.server {
+                // It may have brought a snapshot of whatever length.
+                self.highest[to.server] = u64::MAX;
+            }
+        }
         let Some(arrival) = seen.arrival else { return Ok(()) };
         let Content::InstallSnapshot(install) = arrival.request else { return Ok(()) };
         let (from, index) = (arrival.from.server, install.last_included_index);
@@ -87,6 +93,20 @@ mod tests {
     fn without_a_record_nothing_is_known() {
         let mut s = committed();
         s.snapshot(0, 2, 4, (2, 4));
+        s.is_silent();
+    }
+
+    #[test]
+    fn a_snapshot_may_have_come_by_a_call_that_nobody_understands() {
+        let mut s = Script::new(3);
+        s.elect(0, 4, (0, 0));
+        s.replicate(0, 1, 4, (0, 0), &[(4, "a"), (4, "b")], 0);
+        s.apply(0, 1, "a");
+        s.apply(0, 2, "b");
+        s.opaque(0, 2);
+        s.restart(2);
+        s.elect(2, 5, (2, 4));
+        s.snapshot(2, 1, 5, (2, 4));
         s.is_silent();
     }
 }
