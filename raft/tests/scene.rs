@@ -304,6 +304,9 @@ impl<'a> Scene<'a> {
             self.names = Names::default();
             self.stage.clear();
             let outcome = schedule(self);
+            // What was forbidden in that situation may be right in those that follow.
+            self.judge();
+            self.stage.permit();
             self.cfg.phase("no faults any more");
             self.recover();
             match outcome {

@@ -180,6 +180,14 @@ impl Pattern {
         Ok(())
     }
 
+    /// Whether messages of any kind between these servers are meant, a solution's own kinds too.
+    pub(crate) fn matches_any(&self, from: usize, to: usize, names: &Names) -> bool {
+        let is = |name: &Option<String>, server: usize| {
+            name.as_ref().is_none_or(|name| names.servers.get(name) == Some(&server))
+        };
+        self.kind.is_none() && self.conditions.is_empty() && is(&self.from, from) && is(&self.to, to)
+    }
+
     /// Whether `message` is meant. Names that mean nothing yet are given a meaning; then `names` is changed.
     pub(crate) fn matches(&self, message: &Message, names: &mut Names) -> bool {
         if self.kind.is_some_and(|kind| kind != message.kind) {

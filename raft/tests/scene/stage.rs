@@ -63,6 +63,11 @@ impl Stage {
         self.with(|inner| inner.forbidden.push((pattern, names.clone(), objection)));
     }
 
+    /// Forbids nothing any more.
+    pub(crate) fn permit(&self) {
+        self.with(|inner| inner.forbidden.clear());
+    }
+
     /// Ends all rules. What is held stays so.
     pub(crate) fn calm(&self) {
         self.with(|inner| inner.rules.clear());
@@ -200,7 +205,17 @@ impl Stage {
             if mute(envelope.from) || mute(envelope.to) {
                 return Fate::Drop(Notice::AtOnce);
             }
-            let Some(message) = inner.messages.get(&envelope.id) else { return Fate::Deliver };
+            let Some(message) = inner.messages.get(&envelope.id) else {
+                // One of an own kind: only what is said of any message concerns it. It cannot be held: nobody would release it.
+                let number = |name: &str| name.strip_prefix("server ")?.parse().ok();
+                let (Some(from), Some(to)) = (number(envelope.from), number(envelope.to)) else {
+                    return Fate::Deliver;
+                };
+                let lost = |(pattern, names, fate): &&(Pattern, Names, Fate)| {
+                    matches!(fate, Fate::Drop(_)) && pattern.matches_any(from, to, names)
+                };
+                return inner.rules.iter().rev().find(lost).map_or(Fate::Deliver, |(_, _, fate)| *fate);
+            };
             for trap in &mut inner.traps {
                 let Some((pattern, names)) = &trap.leaves else { continue };
                 if trap.server == message.from && pattern.matches(message, &mut names.clone()) {
