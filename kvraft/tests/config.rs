@@ -221,6 +221,11 @@ impl Config {
         }
     }
 
+    /// Prints something that is no failure, but must not go unnoticed.
+    pub(crate) fn warn(&self, message: impl Display) {
+        self.run.warn(message);
+    }
+
     /// Notes something that happens to servers or links: in the log, and beside the history of the clerks.
     fn note(&self, what: impl Into<String>) {
         let what = what.into();

@@ -1,7 +1,7 @@
 //! The suites of labs 3A and 3B: `cargo test 3A` runs the first, and so on.
 //!
 //! The tests of a lab stand in its own file and read as stories of what happens to servers and their clerks;
-//! `config` is the cluster they speak of, `load` what most of them have in common; those of `targeted` each bring
+//! `config` is the cluster they speak of, `load` what most of them have in common; those of `targeted` and `reads` each bring
 //! about one schedule that seldom comes by chance. `contract` names what the tests
 //! expect of the `kvraft` crate, `hostile` asks of servers what nobody should, and `misuse` shows the harness what is
 //! wrong, which must object.
@@ -22,6 +22,7 @@ mod lab_3a;
 mod lab_3b;
 mod load;
 mod misuse;
+mod reads;
 mod targeted;
 /// What the messages of the Raft peers mean: the rules of Raft are watched here too.
 #[path = "../../raft/tests/wire.rs"]

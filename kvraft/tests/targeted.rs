@@ -11,24 +11,25 @@ use labtest::rules;
 
 use crate::appends;
 use crate::config::{Config, ELECTION, End, NO_SNAPSHOTS, Post, TestClerk, targeted_test};
+use crate::reads::must_read;
 
 /// How large the Raft state may grow before the service makes a snapshot.
 const MAX_RAFT_STATE: Option<usize> = Some(1000);
 
 /// A clerk that has written `key`, and so knows who leads; and the leader.
-fn clerk_of_leader(cfg: &Config, key: &str) -> (TestClerk, usize) {
+pub(crate) fn clerk_of_leader(cfg: &Config, key: &str) -> (TestClerk, usize) {
     let mut clerk = cfg.clerk();
     clerk.put(key, "");
     (clerk, cfg.leader())
 }
 
 /// The other servers.
-fn others(cfg: &Config, server: usize) -> Vec<usize> {
+pub(crate) fn others(cfg: &Config, server: usize) -> Vec<usize> {
     cfg.all().filter(|&other| other != server).collect()
 }
 
 /// Starts a server that was shut down, and joins all.
-fn revive(cfg: &Config, server: usize) {
+pub(crate) fn revive(cfg: &Config, server: usize) {
     cfg.start(server);
     cfg.connect_all();
 }
@@ -127,43 +128,6 @@ fn late_copies_3A() {
         let rule =
             "Of each client, a request that comes after newer ones must not be executed any more (section 8)";
         clerk.check_by(rule, "k", &expected);
-    });
-}
-
-/// A clerk reaches only a leader that has been replaced and does not know.
-///
-/// "A leader must check whether it has been deposed before processing a read-only request" (section 8). The answers to
-/// what it sent before it was cut off come late, and prove nothing: they are older than the read.
-#[test]
-fn deposed_leader_3A() {
-    targeted_test(5, NO_SNAPSHOTS, |cfg| {
-        let post = cfg.post();
-        let (mut clerk, leader) = clerk_of_leader(cfg, "k");
-        clerk.put("k", "old");
-        clerk.check("k", "old");
-        let mut reader = cfg.clerk_at(&[leader]);
-        reader.check("k", "old");
-
-        cfg.phase(format!("what the others answer server {leader} is held up, then it is cut off"));
-        let (old, any) = (End::Server(leader), End::AnyServer);
-        post.all(Kind::Reply, any, old, Fate::Hold);
-        cfg.sleep(ELECTION / 5);
-        for (from, to) in [(old, any), (any, old)] {
-            post.all(Kind::Request, from, to, Fate::Drop(Notice::ByTimeout));
-        }
-        let mut writer = cfg.clerk_at(&others(cfg, leader));
-        writer.put("k", "new");
-
-        cfg.phase(format!("server {leader} is asked"));
-        let get = cfg.spawn("a get", move |_| reader.get("k"));
-        cfg.sleep(ELECTION / 20);
-        post.release();
-        must_not_return(cfg, leader, &get, ELECTION);
-
-        cfg.phase("all are together again");
-        post.calm();
-        cfg.connect_all();
-        must_read(cfg, "new", get);
     });
 }
 
@@ -276,55 +240,6 @@ fn stalled_execution_3A() {
             cfg.set_drift(next, 2_000_000);
             readers.into_iter().for_each(|reader| reader.join());
             cfg.set_drift(next, 0);
-        }
-    });
-}
-
-fn must_not_return(cfg: &Config, leader: usize, get: &labtest::Task<String>, limit: Duration) {
-    cfg.check_under(&rules::LINEARIZABLE, !get.is_done_within(limit), || {
-        format!(
-            "a get has returned to a clerk that reaches only server {leader}, which was the leader and has been cut off \
-             from all others: another has been elected, and has executed a put of which server {leader} knows nothing. A \
-             leader must make sure that it still leads before it answers a read (section 8)"
-        )
-    });
-}
-
-fn must_read(cfg: &Config, expected: &str, get: labtest::Task<String>) {
-    cfg.check_under(&rules::CLERKS_ANSWERED, get.is_done_within(3 * ELECTION), || {
-        "a get has not returned although its clerk has been able to reach all servers for 3 s".to_owned()
-    });
-    let value = get.join();
-    cfg.check_under(&rules::LINEARIZABLE, value == expected, || {
-        format!(
-            "a get returned {value:?}, although a put of {expected:?} had returned before the get was called: a leader must \
-             make sure that it still leads before it answers a read (section 8)"
-        )
-    });
-}
-
-/// A leader commits, answers and crashes before the others know that it is committed. The next leader, which has not
-/// committed anything yet, does not know either, and must not answer from what it has executed.
-///
-/// "The Leader Completeness Property guarantees that a leader has all committed entries, but at the start of its term, it
-/// may not know which those are" (section 8).
-#[test]
-fn first_read_of_a_leader_3A() {
-    targeted_test(3, NO_SNAPSHOTS, |cfg| {
-        const ROUNDS: usize = 4;
-        let (mut writer, mut reader) = (cfg.clerk(), cfg.clerk());
-        for round in 0..ROUNDS {
-            writer.append("k", &appends::text(0, round));
-            let leader = cfg.leader();
-            writer.append("k", &format!("and {round};"));
-            cfg.shut_down(leader);
-            cfg.phase(format!("server {leader} has crashed, and the next leader is asked for a value"));
-            let expected: String =
-                (0..=round).map(|round| format!("{}and {round};", appends::text(0, round))).collect();
-            let rule = "A new leader does not know what is committed before it has committed a command of its own term \
-                        (section 8)";
-            reader.check_by(rule, "k", &expected);
-            revive(cfg, leader);
         }
     });
 }
@@ -442,68 +357,37 @@ fn leader_from_a_snapshot_3B() {
     });
 }
 
-/// A leader that has just been started learns, with the first command of its term, that a long log is committed. While
-/// it executes that, it is asked for what was written last.
-///
-/// "The leader waits until its state machine has advanced at least as far as the readIndex" (Ongaro's thesis, section
-/// 6.4). Reads that are commands of the log come after what is written there in any case.
+/// A put of the value that is there already is executed like any other: when its clerk asks again, it is a duplicate, though
+/// the first time it changed nothing.
 #[test]
-fn read_while_catching_up_3A() {
+fn put_of_the_same_3A() {
     targeted_test(3, NO_SNAPSHOTS, |cfg| {
-        if !cfg.needs_virtual_time("the threads of one server cannot be stopped") {
-            return;
-        }
-        const WRITERS: usize = 10;
-        const PUTS: usize = 100;
-        const READERS: usize = 8;
         let post = cfg.post();
-        let mut clerk = cfg.clerk();
-        clerk.put("k", "old");
-        cfg.phase("the log grows");
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                cfg.spawn(format!("writer {writer}"), move |cfg| {
-                    let mut clerk = cfg.clerk();
-                    (0..PUTS).for_each(|number| clerk.put(&writer.to_string(), &number.to_string()));
-                })
-            })
-            .collect();
-        writers.into_iter().for_each(|writer| writer.join());
-        clerk.put("k", "new");
-
-        cfg.phase("all servers crash and start again");
-        cfg.all().for_each(|server| cfg.shut_down(server));
-        cfg.all().for_each(|server| cfg.start(server));
-        cfg.connect_all();
-        let leader = cfg.leader();
-        cfg.sleep(ELECTION / 5);
-
-        cfg.phase("at the same time the leader learns what is committed, and is asked for it");
-        post.all(Kind::Reply, End::AnyServer, End::Server(leader), Fate::Hold);
-        let write = cfg.spawn("a writer", move |_| clerk.put("other", ""));
-        cfg.sleep(ELECTION / 50);
-        let readers: Vec<_> = (0..READERS)
-            .map(|reader| {
-                let mut clerk = cfg.clerk_at(&[leader]);
-                post.next(Kind::Request, clerk.end(), End::Server(leader), Fate::Hold);
-                cfg.spawn(format!("reader {reader}"), move |_| {
-                    let rule = "A read must wait until all that was committed when it began has been executed (section 8)";
-                    clerk.check_by(rule, "k", "new");
-                })
-            })
-            .collect();
-        post.wait("a read of each clerk");
-        cfg.sleep(ELECTION / 200);
+        let (mut clerk, leader) = clerk_of_leader(cfg, "k");
+        clerk.put("k", "same");
+        post.all(Kind::Request, clerk.end(), End::Server(leader), Fate::Keep);
+        clerk.put("k", "same");
         post.calm();
-        post.next(Kind::Request, End::Server(leader), End::AnyServer, Fate::Deliver);
+        let mut other = cfg.clerk();
+        other.put("k", "new");
+        cfg.phase("a copy of the put that changed nothing arrives");
         post.release();
-        post.wait("a message of the leader");
-        cfg.phase("it stalls in the midst of that");
-        cfg.freeze(leader);
-        cfg.sleep(ELECTION / 50);
-        cfg.thaw(leader);
-        cfg.connect_all();
-        write.join();
-        readers.into_iter().for_each(|reader| reader.join());
+        cfg.sleep(ELECTION / 5);
+        let rule = "A request that has been executed is not executed again, whatever its first execution has changed \
+                    (section 8)";
+        other.check_by(rule, "k", "new");
+    });
+}
+
+/// A clerk asks for the same operation several times: these are as many requests.
+#[test]
+fn the_same_again_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        let mut clerk = cfg.clerk();
+        clerk.append("k", "x");
+        clerk.append("k", "x");
+        clerk.append("k", "x");
+        let rule = "Two operations that are equal are two operations: each has a serial number of its own (section 8)";
+        clerk.check_by(rule, "k", "xxx");
     });
 }

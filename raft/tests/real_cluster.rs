@@ -716,3 +716,31 @@ fn snapshot_budget_2D() {
         });
     });
 }
+
+/// A follower that missed more than one message carries gets all of it, though it comes in parts: what is acknowledged is
+/// what a message held, not what the leader has. Only that follower is there to make a majority.
+///
+/// "If successful: update nextIndex and matchIndex for follower" (figure 2, rules for leaders).
+#[test]
+fn large_catch_up_2B() {
+    const ENTRIES: usize = 12;
+    const SIZE: usize = 100 * 1000;
+    test(3, |cfg| {
+        cfg.one_retry("first", 3);
+        let leader = cfg.check_one_leader();
+        let [away, other] = [1, 2].map(|i| cfg.after(leader, i));
+        cfg.phase(format!("server {away} is cut off and misses {ENTRIES} commands of {SIZE} bytes"));
+        cfg.disconnect(away);
+        for _ in 0..ENTRIES {
+            let _ = cfg.start(leader, cfg.random_text(SIZE));
+        }
+        cfg.one_retry("missed", 2);
+        cfg.phase(format!("it is back, and server {other} is cut off"));
+        cfg.disconnect(other);
+        cfg.connect(away);
+        cfg.one_retry("two", 2);
+        cfg.phase("all are there");
+        cfg.connect(other);
+        cfg.one_retry("all", 3);
+    });
+}

@@ -18,6 +18,7 @@ scenarios! {
     higher_term_2A
     kept_tail_2B
     late_append_2B
+    newer_suffix_discarded_2D
     majority_of_four_2A
     not_committed_by_restart_2C
     old_leader_2B
@@ -33,10 +34,12 @@ scenarios! {
     shorter_log_2B
     snapshot_boundary_2D
     snapshot_kept_2D
+    stale_suffix_2D
     stale_votes_2A
     suffix_discarded_2D
     suffix_kept_2D
     term_kept_2C
+    three_of_seven_2B
     vote_kept_2C
     vote_kept_in_known_term_2C
 }
