@@ -169,7 +169,7 @@ fn wrong_names_and_gaps_are_noticed() {
         ("`election::is_up_to_date`", "`election::is_out_of_date`"),
         ("`replication::a_majority_commits`", "`replication::advance_commit_index`"),
         ("`commit_bound_2B`", "`commit_unbound_2B`"),
-        ("`24`, `114` |", "`999`, `114` |"),
+        ("`24`, `114`", "`999`, `114`"),
         ("| Leaders 4 |", "| Leaders 5 |"),
         ("| none: a snapshot is sent whole |", "| none |"),
     ] {
