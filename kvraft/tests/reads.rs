@@ -9,7 +9,7 @@ use labrpc::{Fate, Kind, Notice};
 use labtest::{Task, rules};
 
 use crate::appends;
-use crate::config::{Config, ELECTION, End, NO_SNAPSHOTS, targeted_test};
+use crate::config::{Config, ELECTION, End, NO_SNAPSHOTS, Post, targeted_test};
 use crate::targeted::{clerk_of_leader, others, revive};
 
 pub(crate) fn must_not_return(cfg: &Config, leader: usize, get: &Task<String>, limit: Duration) {
@@ -20,6 +20,20 @@ pub(crate) fn must_not_return(cfg: &Config, leader: usize, get: &Task<String>, l
              leader must make sure that it still leads before it answers a read (section 8)"
         )
     });
+}
+
+/// What servers ask this one does not arrive, nor what it asks; but no link is cut: calls that are under way stay so.
+fn cut_off(post: &Post, server: usize, notice: Notice) {
+    let (it, any) = (End::Server(server), End::AnyServer);
+    for (from, to) in [(it, any), (any, it)] {
+        post.all(Kind::Request, from, to, Fate::Drop(notice));
+    }
+}
+
+fn all_together(cfg: &Config, post: &Post) {
+    cfg.phase("all are together again");
+    post.calm();
+    cfg.connect_all();
 }
 
 pub(crate) fn must_read(cfg: &Config, expected: &str, get: Task<String>) {
@@ -53,9 +67,7 @@ fn deposed_leader_3A() {
         let (old, any) = (End::Server(leader), End::AnyServer);
         post.all(Kind::Reply, any, old, Fate::Hold);
         cfg.sleep(ELECTION / 5);
-        for (from, to) in [(old, any), (any, old)] {
-            post.all(Kind::Request, from, to, Fate::Drop(Notice::ByTimeout));
-        }
+        cut_off(&post, leader, Notice::ByTimeout);
         let mut writer = cfg.clerk_at(&others(cfg, leader));
         writer.put("k", "new");
 
@@ -65,9 +77,7 @@ fn deposed_leader_3A() {
         post.release();
         must_not_return(cfg, leader, &get, ELECTION);
 
-        cfg.phase("all are together again");
-        post.calm();
-        cfg.connect_all();
+        all_together(cfg, &post);
         must_read(cfg, "new", get);
     });
 }
@@ -89,9 +99,7 @@ fn read_of_a_later_moment_3A() {
         let first = cfg.spawn("a get", move |_| early.get("k"));
         cfg.sleep(ELECTION / 5);
         cfg.phase(format!("server {leader} is cut off, and another leads"));
-        for (from, to) in [(old, any), (any, old)] {
-            post.all(Kind::Request, from, to, Fate::Drop(Notice::ByTimeout));
-        }
+        cut_off(&post, leader, Notice::ByTimeout);
         let mut writer = cfg.clerk_at(&others(cfg, leader));
         writer.put("k", "new");
         cfg.phase(format!("server {leader} is asked again"));
@@ -100,9 +108,7 @@ fn read_of_a_later_moment_3A() {
         cfg.sleep(ELECTION / 20);
         post.release();
         must_not_return(cfg, leader, &get, ELECTION);
-        cfg.phase("all are together again");
-        post.calm();
-        cfg.connect_all();
+        all_together(cfg, &post);
         must_read(cfg, "new", get);
         first.join();
     });
@@ -138,9 +144,7 @@ fn replaced_at_once_3A() {
         writer.put("k", "new");
         let get = cfg.spawn("a get", move |_| reader.get("k"));
         must_not_return(cfg, leader, &get, ELECTION);
-        cfg.phase("all are together again");
-        post.calm();
-        cfg.connect_all();
+        all_together(cfg, &post);
         must_read(cfg, "new", get);
     });
 }
@@ -169,11 +173,8 @@ fn late_refusal_3A() {
             return;
         }
         cfg.phase(format!("server {leader} is deposed, and then leads again"));
-        // No link is cut: calls that are under way must stay so.
         let any = End::AnyServer;
-        for (from, to) in [(End::Server(leader), any), (any, End::Server(leader))] {
-            post.all(Kind::Request, from, to, Fate::Drop(Notice::ByTimeout));
-        }
+        cut_off(&post, leader, Notice::ByTimeout);
         let mut writer = cfg.clerk_at(&[friend, other]);
         writer.put("k", "between");
         post.calm();
@@ -227,9 +228,7 @@ fn read_across_reigns_3A() {
         let [second, third] = others(cfg, leader)[..] else { unreachable!("there are three servers") };
         cfg.phase(format!("server {leader} is cut off, and another leads"));
         let any = End::AnyServer;
-        for (from, to) in [(End::Server(leader), any), (any, End::Server(leader))] {
-            post.all(Kind::Request, from, to, Fate::Drop(Notice::AtOnce));
-        }
+        cut_off(&post, leader, Notice::AtOnce);
         let mut writer = cfg.clerk_at(&[second, third]);
         writer.put("k", "new");
         let now = cfg.leader();
