@@ -277,6 +277,93 @@ fn place_of_another_3A() {
     });
 }
 
+/// The same, and what comes to that place is a copy of what the very same clerk asked before: the next leader does not know yet
+/// that it has been executed. The clerk asks for an append in one round, and for a value in the other, which a leader that does
+/// not know yet what is committed puts into its log.
+///
+/// Threads of the old leader stall when it hears of the new one: which of them goes on first is left to chance.
+#[test]
+fn place_of_its_earlier_3A() {
+    targeted_test(3, NO_SNAPSHOTS, |cfg| {
+        if !cfg.needs_virtual_time(
+            "clocks cannot be made to run fast or slow, and threads do not stall when told to",
+        ) {
+            return;
+        }
+        const ROUNDS: usize = 8;
+        let post = cfg.post();
+        let mut clerk = cfg.clerk();
+        let end = clerk.end();
+        let mut appends = 0;
+        for round in 0..ROUNDS {
+            let first = cfg.leader();
+            let [second, third] = others(cfg, first)[..] else { unreachable!("there are three servers") };
+            cfg.phase(format!(
+                "server {third} is asked for an append, in vain, and server {first} executes it and crashes"
+            ));
+            post.all(Kind::Request, end, End::AnyServer, Fate::Drop(Notice::AtOnce));
+            post.next(Kind::Request, end, End::Server(third), Fate::Keep);
+            let number = appends;
+            let append = cfg.spawn("an append", move |_| {
+                clerk.append("k", &appends::text(0, number));
+                clerk
+            });
+            appends += 1;
+            post.wait(&format!("a request to server {third}"));
+            post.calm();
+            clerk = append.join();
+            cfg.shut_down(first);
+
+            cfg.phase(format!(
+                "server {second} is asked for something else, and cut off; then server {third} leads"
+            ));
+            cfg.set_drift(second, 2_000_000);
+            cfg.set_drift(third, -500_000);
+            let leads = (0..100).any(|_| {
+                cfg.sleep(ELECTION / 50);
+                cfg.leader() == second
+            });
+            post.all(Kind::Request, end, End::AnyServer, Fate::Drop(Notice::AtOnce));
+            post.all(Kind::Request, end, End::Server(second), Fate::Deliver);
+            cfg.start(first);
+            cfg.partition(&[&[second], &[first, third]]);
+            cfg.set_drift(first, -500_000);
+            cfg.set_drift(third, 2_000_000);
+            let append = round % 2 == 0;
+            let number = appends;
+            let task = cfg.spawn("another request", move |_| {
+                if append {
+                    clerk.append("k", &appends::text(0, number));
+                } else {
+                    clerk.check_appends("k", 0, number);
+                }
+                clerk
+            });
+            appends += usize::from(append);
+            let moved = (0..100).any(|_| {
+                cfg.sleep(ELECTION / 50);
+                cfg.leader() == third
+            });
+            if !leads || !moved {
+                cfg.warn(format_args!("round {round} did not come about: others were elected"));
+            }
+            cfg.phase(format!(
+                "the request of before arrives at server {third}, and then all are together again"
+            ));
+            post.release();
+            cfg.sleep(ELECTION / 20);
+            cfg.set_stalls(second, 4, ELECTION / 10);
+            cfg.connect_all();
+            cfg.sleep(ELECTION / 4);
+            cfg.all().for_each(|server| cfg.set_drift(server, 0));
+            cfg.set_stalls(second, 0, Duration::ZERO);
+            post.calm();
+            clerk = task.join();
+        }
+        clerk.check_appends("k", 0, appends);
+    });
+}
+
 /// Writes `kept`, and then so much that a log in which that would still be is certainly too long.
 fn fill_the_log(clerk: &mut TestClerk) {
     clerk.put("kept", "before the snapshot");

@@ -57,7 +57,8 @@ impl Node {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.visit(|| Builder::new().name(name).spawn(f))
+        // The new thread is the node's, the calling one may be anybody's, and does not stop with the node.
+        crate::no_preempt(|| self.visit(|| Builder::new().name(name).spawn(f)))
     }
 
     /// Stops the node's threads for good, as a power cut: nothing is unwound, no destructor runs, locks stay

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use common::{fails_saying, is_inner};
 use labsim::node::{self, Node};
 use labsim::{Options, Run, Schedule, Test};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 #[global_allocator]
 static ALLOC: labsim::Alloc = labsim::Alloc;
@@ -186,6 +186,33 @@ fn a_thread_that_stalls_loses_time_between_any_two_steps() {
             assert_eq!(labsim::now(), before, "nobody else does");
             node.set_stalls(0, ms(5));
             assert_eq!(lost(&node), []);
+            String::new()
+        },
+    );
+}
+
+/// All locks of `parking_lot` in a process share one table, which is made anew when there are many threads.
+#[test]
+fn threads_that_stall_keep_nobody_waiting_who_shares_no_lock_with_them() {
+    Test::new("threads_that_stall_keep_nobody_waiting_who_shares_no_lock_with_them").runs(20).run(
+        |_: Run| {
+            let node = Node::new("n");
+            node.set_stalls(1, Duration::from_secs(10));
+            let theirs = Arc::new(Mutex::new(()));
+            let (mine, never) = (Mutex::new(()), Condvar::new());
+            for i in 0..100 {
+                let theirs = Arc::clone(&theirs);
+                let before = labsim::now();
+                let work = move || (0..5).for_each(|_| thread::sleep((theirs.lock(), ms(1)).1));
+                node.spawn(format!("t{i}"), work).unwrap();
+                assert!(labsim::now() - before < ms(1), "who starts a thread does not stall with it");
+            }
+            for _ in 0..1000 {
+                let before = labsim::now();
+                never.wait_for(&mut mine.lock(), ms(10));
+                let waited = labsim::now() - before;
+                assert!(waited < ms(11), "a wait for 10 ms took {waited:?}");
+            }
             String::new()
         },
     );

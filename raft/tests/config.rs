@@ -11,6 +11,7 @@ mod leaders;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use labrpc::{Faults, Network, NetworkOptions};
@@ -108,6 +109,8 @@ where
 pub(crate) struct Config {
     run: Run,
     cluster: Cluster<Server>,
+    /// By server: whether its service makes no snapshots for now.
+    hoards: Arc<[AtomicBool]>,
     random: Arc<Mutex<StdRng>>,
     elections: Arc<Mutex<Elections>>,
 }
@@ -135,7 +138,7 @@ impl Node for Server {
 }
 
 impl Server {
-    fn new(seat: Seat, snapshots: bool) -> Server {
+    fn new(seat: Seat, snapshots: bool, hoards: Arc<[AtomicBool]>) -> Server {
         let Seat { me, peers, disk, incarnation, applied } = seat;
         // A rendezvous channel: who holds a lock while sending on it holds it until the service comes for the
         // message, which may be while it is itself calling `snapshot`.
@@ -144,7 +147,8 @@ impl Server {
         let raft = Raft::new(peers.into_iter().map(RaftClient::new).collect(), me, disk, apply);
         let (peer, whose, record) = (raft.clone(), incarnation.clone(), applied.clone());
         let applier = Applier::start(&incarnation, applied, &snapshot, messages, move |index| {
-            if snapshots && (index + 1) % SNAPSHOT_INTERVAL == 0 {
+            let is_due = (index + 1) % SNAPSHOT_INTERVAL == 0;
+            if snapshots && is_due && !hoards[me].load(Ordering::Relaxed) {
                 let data = labtest::shielded(|| record.lock().snapshot(index).encode());
                 whose.note_snapshot(index);
                 whose.run().calling(&whose, "snapshot()", || peer.snapshot(index, data));
@@ -175,12 +179,15 @@ impl Config {
             ..NetworkOptions::default()
         });
         network.set_faults(net.faults());
-        let cluster = Cluster::new(run, network, servers, move |seat| Server::new(seat, snapshots));
+        let hoards: Arc<[AtomicBool]> = (0..servers).map(|_| AtomicBool::new(false)).collect();
+        let theirs = hoards.clone();
+        let cluster =
+            Cluster::new(run, network, servers, move |seat| Server::new(seat, snapshots, theirs.clone()));
         cluster.watch(wire::neutral);
         (0..servers).for_each(|server| cluster.start(server));
         (0..servers).for_each(|server| cluster.connect(server));
         let random = Arc::new(Mutex::new(run.rng("test")));
-        Config { run: run.clone(), cluster, random, elections: Arc::default() }
+        Config { run: run.clone(), cluster, hoards, random, elections: Arc::default() }
     }
 
     // What a test tells its reader.
@@ -414,6 +421,11 @@ impl Config {
     /// Lets a server's clock run fast, or slow; over its restarts too.
     pub(crate) fn set_drift(&self, server: usize, ppm: i64) {
         self.cluster.set_drift(server, ppm);
+    }
+
+    /// Whether a server's service makes no snapshots from now on: when it does is its own affair.
+    pub(crate) fn set_hoards(&self, server: usize, yes: bool) {
+        self.hoards[server].store(yes, Ordering::Relaxed);
     }
 
     /// Lets each thread of a server, and those that call into it, stall now and then for up to `max`: at one in `one_in` of

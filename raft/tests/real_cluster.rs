@@ -331,51 +331,66 @@ fn stalled_answers_2B() {
         if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
             return;
         }
-        // By time, not by number: where elections take seconds, as they may, eight rounds take longer than a test may.
+        let stage = Stage::on(cfg);
+        let answers = Pattern::parse(&["append-reply", "F", "->", "L"]).expect("it is one");
+        // By time, not by number: elections may take seconds.
         let begun = Instant::now();
-        for round in (1..).take_while(|_| begun.elapsed() < Duration::from_secs(55)) {
+        for round in (1..).take_while(|_| begun.elapsed() < Duration::from_secs(30)) {
             cfg.one_retry(format!("begin {round}"), 5);
             let leader = cfg.check_one_leader();
             let [friend, a, b, c] = [1, 2, 3, 4].map(|i| cfg.after(leader, i));
             cfg.phase(format!(
-                "round {round}: only server {friend} gets what leader {leader} is given, whose threads stall"
+                "round {round}: only server {friend} gets what leader {leader} is given, and its answers are held up"
             ));
             [a, b, c].iter().for_each(|&server| cfg.disconnect(server));
-            cfg.set_stalls(leader, 8, Duration::from_secs(3));
-            // Whoever gives commands stalls too, and while one waits for a lock, whoever gives it back may stall there.
+            let mut names = Names::default();
+            names.servers.extend([("L".to_owned(), leader), ("F".to_owned(), friend)]);
+            for number in 0..16 {
+                let _ = cfg.start(leader, format!("{number} taken back in round {round}"));
+                cfg.sleep(Duration::from_millis(2));
+            }
+            cfg.sleep(Duration::from_millis(50));
+            stage.rule(answers.clone(), &names, Fate::Hold);
+            cfg.sleep(Duration::from_millis(600));
+            cfg.phase(format!("round {round}: they arrive, and threads of server {leader} stall"));
+            stage.calm();
+            // Somebody stalls with a lock held, so that there is a queue at it. While others wait for a lock, whoever gives it
+            // back may stall there.
+            cfg.set_stalls(leader, 1, Duration::from_millis(50));
+            let starter = cfg.spawn(format!("somebody who gives a command to server {leader}"), move |cfg| {
+                let _ = cfg.start(leader, format!("taken back in round {round}"));
+            });
+            cfg.sleep(Duration::from_millis(1));
+            stage.release(None, &names);
             let visitors = [1, 2, 3, 4].map(|visitor| {
                 cfg.spawn(format!("visitor {visitor} of server {leader}"), move |cfg| {
-                    for number in 0..4 {
-                        let _ = cfg.start(leader, format!("{visitor}.{number} taken back in round {round}"));
-                        cfg.sleep(Duration::from_millis(2));
-                    }
+                    let _ = cfg.state(leader);
                 })
             });
-            // No longer, since a call into the server may take 10 s.
-            cfg.sleep(Duration::from_secs(3));
+            cfg.sleep(Duration::from_millis(10));
+            cfg.set_stalls(leader, 2, Duration::from_secs(3));
+            cfg.sleep(Duration::from_millis(50));
             cfg.set_stalls(leader, 0, Duration::ZERO);
-            cfg.phase(format!("round {round}: servers {a}, {b} and {c} go on without them"));
-            [leader, friend].iter().for_each(|&server| cfg.disconnect(server));
+            cfg.phase(format!("round {round}: one of servers {a}, {b} and {c} leads, and takes that back"));
+            cfg.disconnect(friend);
+            cfg.set_drift(leader, -750_000);
             [a, b, c].iter().for_each(|&server| cfg.connect(server));
             cfg.set_drift(a, 2_000_000);
-            cfg.one_retry(format!("instead {round}"), 3);
-            cfg.set_drift(a, 0);
-            cfg.phase(format!(
-                "round {round}: server {leader} takes part again, and leads, without server {friend}"
-            ));
-            cfg.connect(leader);
+            cfg.wait_for_leader(Duration::from_secs(2), |server| server != leader);
+            cfg.one_retry(format!("instead {round}"), 4);
+            cfg.phase(format!("round {round}: server {leader} leads again, without server {friend}"));
             cfg.set_drift(leader, 2_000_000);
             [a, b, c].iter().for_each(|&server| cfg.set_drift(server, -500_000));
-            cfg.wait_for_leader(Duration::from_secs(1), |server| server == leader);
+            cfg.wait_for_leader(Duration::from_secs(2), |server| server == leader);
             cfg.disconnect(b);
             cfg.disconnect(c);
-            for number in 0..20 {
+            for number in 0..40 {
                 let _ = cfg.start(leader, format!("{number} in round {round}"));
                 cfg.sleep(Duration::from_millis(50));
             }
             cfg.all().for_each(|server| cfg.set_drift(server, 0));
             cfg.all().for_each(|server| cfg.connect(server));
-            visitors.into_iter().for_each(|visitor| visitor.join());
+            visitors.into_iter().chain([starter]).for_each(|visitor| visitor.join());
         }
         cfg.one_retry("last", 5);
     });

@@ -14,6 +14,7 @@ scenarios! {
     figure8_2C
     guessed_match_2B
     half_commits_nothing_2B
+    heartbeat_before_snapshot_2D
     heartbeat_check_2B
     higher_term_2A
     kept_tail_2B

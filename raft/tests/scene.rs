@@ -28,6 +28,7 @@
 //! | `crash A ..`, `restart A ..` | crash waits for a trap that was set; restart also connects; `all` for all servers |
 //! | `cut A ..`, `join A ..` | disconnects servers from all others; connects them again |
 //! | `fast`, `slow`, `steady` A .. | lets a clock run at three times or a quarter of its speed, or as it should |
+//! | `hoard A ..` | their services make no snapshots until the attempt is over |
 //! | `sleep 300ms` | lets time pass |
 //! | `never` MESSAGE | from now on, such a message is wrong |
 //! | `expect` FACT | the fact must hold now: `leads A in T`, `not leads A`, `follows A`, `nowhere x`, `applied x by N`, `not applied x by A` |
@@ -83,6 +84,7 @@ enum Statement {
     Cut(Vec<String>),
     Join(Vec<String>),
     Tempo { ppm: i64, servers: Vec<String> },
+    Hoard(Vec<String>),
     Sleep(Duration),
     Never(Pattern),
     Expect(Fact),
@@ -221,6 +223,7 @@ impl Statement {
             ["fast", of @ ..] => ppm(2_000_000, of),
             ["slow", of @ ..] => ppm(-750_000, of),
             ["steady", of @ ..] => ppm(0, of),
+            ["hoard", of @ ..] => Ok(Statement::Hoard(names(of)?)),
             ["sleep", time] => {
                 let ms = time.strip_suffix("ms").and_then(|ms| ms.parse().ok());
                 let ms = ms.ok_or(format!("expected a time such as `300ms`, found `{time}`"))?;
@@ -327,6 +330,7 @@ impl<'a> Scene<'a> {
         self.stage.calm();
         for server in self.cfg.all() {
             self.cfg.set_drift(server, 0);
+            self.cfg.set_hoards(server, false);
             if !self.cfg.is_alive(server) {
                 self.cfg.restart(server);
             }
@@ -451,6 +455,9 @@ impl<'a> Scene<'a> {
             Statement::Join(of) => self.several(of)?.into_iter().for_each(|server| cfg.connect(server)),
             Statement::Tempo { ppm, servers } => {
                 self.several(servers)?.into_iter().for_each(|server| cfg.set_drift(server, *ppm));
+            }
+            Statement::Hoard(of) => {
+                self.several(of)?.into_iter().for_each(|server| cfg.set_hoards(server, true));
             }
             Statement::Sleep(time) => cfg.sleep(*time),
             Statement::Never(pattern) => {

@@ -8,11 +8,14 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
+use parking_lot_core::DEFAULT_PARK_TOKEN;
+
 use super::carrier::{Carrier, Create, PAGE, Start};
 use super::locals::run_destructors;
 use super::raw::{self, real};
 use super::runtime::{Inside, Runtime};
 use super::scheduler::{FIRST, State, ThreadId, Waiting};
+use super::scope::Scope;
 use super::thread::Thread;
 
 /// Where a program names no size; what glibc takes from the usual limit.
@@ -127,12 +130,24 @@ pub(super) fn live(boot: Boot) {
         inside.resumed();
     }
     drop(inside);
+    join_parking_lot();
 
     thread.result.set(start(argument));
     run_destructors(thread);
 
     thread.inside.set(true);
     Inside { thread }.finish();
+}
+
+/// Makes the calling thread known to `parking_lot`, which would else do it where the thread first waits for a lock. All locks
+/// of a process share one table, and for more threads than it has room for it is made anew, while nobody can use it. A
+/// thread that lost its processor there, because its node [stalls](crate::node::Node::set_stalls), would stop all nodes.
+fn join_parking_lot() {
+    static NOBODY_WAITS_HERE: u8 = 0;
+    let key = (&raw const NOBODY_WAITS_HERE).addr();
+    let _shield = Scope::shield();
+    // SAFETY: the address is ours, and the closures neither panic nor park. The first has the thread not wait at all.
+    unsafe { parking_lot_core::park(key, || false, || {}, |_, _| {}, DEFAULT_PARK_TOKEN, None) };
 }
 
 /// # Safety
