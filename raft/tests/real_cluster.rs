@@ -345,10 +345,17 @@ fn stalled_answers_2B() {
             [a, b, c].iter().for_each(|&server| cfg.disconnect(server));
             let mut names = Names::default();
             names.servers.extend([("L".to_owned(), leader), ("F".to_owned(), friend)]);
-            for number in 0..16 {
-                let _ = cfg.start(leader, format!("{number} taken back in round {round}"));
-                cfg.sleep(Duration::from_millis(2));
-            }
+            cfg.set_stalls(leader, 8, Duration::from_millis(20));
+            let givers = [1, 2, 3, 4].map(|giver| {
+                cfg.spawn(format!("giver {giver} of commands to server {leader}"), move |cfg| {
+                    for number in 0..4 {
+                        let _ = cfg.start(leader, format!("{giver}.{number} taken back in round {round}"));
+                        cfg.sleep(Duration::from_millis(2));
+                    }
+                })
+            });
+            givers.into_iter().for_each(|giver| giver.join());
+            cfg.set_stalls(leader, 0, Duration::ZERO);
             cfg.sleep(Duration::from_millis(50));
             stage.rule(answers.clone(), &names, Fate::Hold);
             cfg.sleep(Duration::from_millis(600));
