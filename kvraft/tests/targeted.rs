@@ -290,7 +290,7 @@ fn place_of_its_earlier_3A() {
         ) {
             return;
         }
-        const ROUNDS: usize = 8;
+        const ROUNDS: usize = 20;
         let post = cfg.post();
         let mut clerk = cfg.clerk();
         let end = clerk.end();
