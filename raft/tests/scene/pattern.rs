@@ -188,6 +188,12 @@ impl Pattern {
         self.kind.is_none() && self.conditions.is_empty() && is(&self.from, from) && is(&self.to, to)
     }
 
+    /// Whether `message` may be meant, whatever meaning names get that mean nothing yet.
+    pub(crate) fn may_match(&self, message: &Message, names: &Names) -> bool {
+        self.kind.is_none_or(|kind| kind == message.kind)
+            && (self.check_names(names).is_err() || self.matches(message, &mut names.clone()))
+    }
+
     /// Whether `message` is meant. Names that mean nothing yet are given a meaning; then `names` is changed.
     pub(crate) fn matches(&self, message: &Message, names: &mut Names) -> bool {
         if self.kind.is_some_and(|kind| kind != message.kind) {

@@ -30,6 +30,8 @@ struct Inner {
     requests: BTreeMap<CallId, Message>,
     /// Every copy of a message there was, in the order in which they were sent.
     messages: BTreeMap<MessageId, Message>,
+    /// The copies that were sent, or whose place has changed, one after the other.
+    changes: Vec<MessageId>,
     /// The objection to the first forbidden message.
     objection: Option<String>,
 }
@@ -80,6 +82,7 @@ impl Stage {
             inner.forbidden.clear();
             inner.traps.clear();
             inner.messages.clear();
+            inner.changes.clear();
         });
     }
 
@@ -135,8 +138,19 @@ impl Stage {
     /// yet get their meaning from them.
     pub(crate) fn wait(&self, patterns: &[Pattern], names: &Names, limit: Duration) -> Option<Names> {
         let since = self.with(|inner| inner.messages.keys().next_back().copied());
+        let mut seen = 0;
         self.cfg.wait_until(limit, || {
             self.with(|inner| {
+                // Where heartbeats go on for seconds, to look at all messages whenever one moves would take as long.
+                let is_news = |id| {
+                    let message = inner.messages.get(id);
+                    message.is_some_and(|it| patterns.iter().any(|pattern| pattern.may_match(it, names)))
+                };
+                let news = inner.changes.get(seen..).unwrap_or(&inner.changes).iter().any(is_news);
+                seen = inner.changes.len();
+                if !news {
+                    return None;
+                }
                 let messages: Vec<&Message> = inner.messages.values().collect();
                 fit(patterns, &messages, names, since)
             })
@@ -243,6 +257,7 @@ impl Inner {
                 self.objection = Some(objection.clone());
             }
         }
+        self.changes.push(message.id);
         self.messages.insert(message.id, message);
     }
 }
@@ -255,6 +270,7 @@ impl Observer for Stage {
                 Step::Sent => return inner.enter(&event.envelope, now),
                 Step::Duplicated { of } => {
                     if let Some(copy) = inner.messages.get(&of).cloned() {
+                        inner.changes.push(id);
                         inner.messages.insert(id, Message { id, place: Place::Sent, ..copy });
                     }
                     return;
@@ -266,6 +282,7 @@ impl Observer for Stage {
             };
             if let Some(message) = inner.messages.get_mut(&id) {
                 message.place = place;
+                inner.changes.push(id);
             }
         });
         self.cfg.notify();
