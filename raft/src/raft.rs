@@ -575,6 +575,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_largest_snapshot_reaches_a_follower_and_a_larger_one_is_refused() {
+        let cluster = Cluster::start(3);
+        let late = (cluster.leader() + 1) % 3;
+        let others = [(late + 1) % 3, (late + 2) % 3];
+        cluster.connect(late, false);
+        for peer in others {
+            let mut applied = None;
+            until("the majority applies a command", || {
+                let _ = others.map(|other| cluster.rafts[other].start(b"x".to_vec()));
+                applied = cluster.applied[peer].try_recv().ok();
+                applied.is_some()
+            });
+            let Some(ApplyMsg::Command { index, .. }) = applied else { panic!("{applied:?}") };
+            let raft = &cluster.rafts[peer];
+            let larger = || raft.snapshot(index, vec![7; MAX_SNAPSHOT_BYTES + 1]);
+            let refusal = std::panic::catch_unwind(std::panic::AssertUnwindSafe(larger)).unwrap_err();
+            let expected = "a snapshot of 33554433 bytes is above the limit of 33554432";
+            let said = refusal.downcast_ref::<String>();
+            assert!(said.is_some_and(|said| said.contains(expected)), "{said:?}");
+            raft.snapshot(index, vec![7; MAX_SNAPSHOT_BYTES]);
+        }
+        cluster.connect(late, true);
+        let arrived = |message| matches!(message, ApplyMsg::Snapshot { data, .. } if data == vec![7; MAX_SNAPSHOT_BYTES]);
+        until("the snapshot arrives", || cluster.applied[late].try_recv().is_ok_and(arrived));
+        cluster.rafts.iter().for_each(Raft::kill);
+    }
+
     /// A service that waits for what it has proposed or asked must not wait for ever: nothing may be applied any more.
     #[test]
     fn a_service_learns_that_its_server_has_ceased_to_lead() {
