@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::time::Duration;
 
-use crate::options::{Handover, Options};
+use crate::options::Options;
 use crate::report::{NoAnswer, Report};
 
 /// The system's allocator: there is no simulation here that could need another.
