@@ -315,9 +315,7 @@ impl Config {
     #[track_caller]
     pub(crate) fn leader(&self) -> usize {
         for _ in 0..50 {
-            let states = self.all().filter_map(|server| Some((server, self.cluster.state(server)?)));
-            let leaders = states.filter(|(_, state)| state.is_leader);
-            if let Some((leader, _)) = leaders.max_by_key(|(_, state)| state.term) {
+            if let Some(leader) = self.leader_now() {
                 return leader;
             }
             self.sleep(ELECTION / 10);
@@ -326,6 +324,13 @@ impl Config {
             &rules::NO_AGREEMENT,
             "no leader was elected in about 5 s, though all servers are connected (section 5.2)",
         )
+    }
+
+    /// The server that leads the highest term, if one does at this moment.
+    pub(crate) fn leader_now(&self) -> Option<usize> {
+        let states = self.all().filter_map(|server| Some((server, self.cluster.state(server)?)));
+        let leaders = states.filter(|(_, state)| state.is_leader);
+        leaders.max_by_key(|(_, state)| state.term).map(|(leader, _)| leader)
     }
 
     /// Kills a server. Its disk stays.

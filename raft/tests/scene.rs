@@ -241,7 +241,7 @@ impl Statement {
             ["must", what, of @ ..] => Ok(Statement::MustFact(Fact::parse(what, of)?)),
             _ => Err(format!(
                 "expected a statement, found `{}`: leader, agree, fill, start, hold, drop, lose, copy, pass, isolate, calm, \
-                 release, wait, trap, crash, restart, cut, join, fast, slow, steady, sleep, never, expect, must",
+                 release, wait, trap, crash, restart, cut, join, fast, slow, steady, hoard, sleep, never, expect, must",
                 words.join(" ")
             )),
         }
