@@ -124,6 +124,8 @@
 //!
 //! - Lock-free code is preempted only where it allocates, waits or yields: a race between two plain atomic
 //!   operations is not explored. Nor is the memory model: every execution is sequentially consistent.
+//! - All locks of `parking_lot` share one table. No thread stalls while that grows, but one may while it wakes more than eight at
+//!   once, as a writer may do with readers; who uses the same part of the table waits for it, whatever node that belongs to.
 //! - A lock that nobody holds is taken without the scheduler seeing it; a harness may put a [`preemption_point`]
 //!   before it.
 //! - What a program reads from the real world is not replayed: files that change, `rdtsc`, the process id, its
