@@ -236,6 +236,22 @@ fn who_waits_in_the_kernel_while_others_compute_is_not_busy() {
     });
 }
 
+#[inline(never)]
+#[expect(clippy::empty_loop, reason = "its first instruction is the one that is interrupted")]
+fn spin_for_ever() -> ! {
+    loop {}
+}
+
+#[test]
+fn bad_busy_at_entry() {
+    bad("bad_busy_at_entry", || spin_for_ever());
+}
+
+#[test]
+fn a_loop_at_the_entry_of_a_function_is_shown_in_that_function() {
+    fails_saying("bad_busy_at_entry", &[], &["busy loop", "spin_for_ever at ", "diagnosis.rs:"]);
+}
+
 #[test]
 fn bad_livelock() {
     bad("bad_livelock", || {
