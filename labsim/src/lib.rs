@@ -132,7 +132,8 @@
 //!   environment, the quota of a cgroup (which limits `available_parallelism`, otherwise 4). Sockets, `epoll` and
 //!   standard input are refused.
 //! - A loop that waits for another thread, and neither yields nor allocates nor wakes, hangs; the watchdog says where. A
-//!   wake from a thread outside the run does not reach a thread inside.
+//!   wake from a thread outside the run does not reach a thread inside: beside [`run`] in a process with others, these must not
+//!   share a lock with it, such as the one under which the standard library makes backtraces. [`Test`] runs alone in its process.
 //! - Who makes system calls without the C library, as `rustix` may, or sleeps and waits by other functions than those
 //!   above (`poll`, `usleep`, semaphores), does so in real time, and all others wait.
 //! - `pthread_cancel`, `pthread_exit`, signals handled by the program, `fork` in a run, requeueing and

@@ -340,8 +340,29 @@ pub(crate) mod tests {
     const SOON: Duration = Duration::from_secs(20);
     const NEVER: Duration = Duration::from_secs(3600);
 
-    /// Runs in one process share what the process has once, as do tests that use it beside them.
-    pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    /// Set in the environment of a test that is alone in its process.
+    const ALONE: &str = "LABTEST_ALONE";
+
+    /// Runs a test, that in which the closure was written, in a process of its own. Beside a run there must be nobody with
+    /// whom its threads share a lock, such as the one under which the standard library makes backtraces or those of
+    /// `parking_lot`'s table: no thread of the run would hear that somebody outside has given it back.
+    pub(crate) fn alone<F: FnOnce()>(test: F) {
+        alone_as(TestName::of::<F>(), test);
+    }
+
+    fn alone_as(name: TestName, test: impl FnOnce()) {
+        if std::env::var_os(ALONE).is_some() {
+            return test();
+        }
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = again.args(["--exact", name.full(), "--nocapture"]).env(ALONE, "1").output().unwrap();
+        let [said, complained] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(output.status.success() && said.contains("1 passed"), "{said}{complained}");
+    }
+
+    /// Runs in one process share what the process has once.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
     /// The outcome of a run with seed 7, which must come soon.
     pub(crate) fn in_real_time(
@@ -357,9 +378,9 @@ pub(crate) mod tests {
         outcome.map_err(|told| told.to_string())
     }
 
-    /// The same in virtual time.
+    /// The same in virtual time, [alone](alone).
     fn in_virtual_time(limits: Limits, body: impl FnOnce(&Run) + Send + 'static) -> Result<String, String> {
-        let _one = ONE_AT_A_TIME.lock();
+        assert!(std::env::var_os(ALONE).is_some(), "there are others beside the run");
         failure::install_hook();
         let options = labsim::Options::new(7);
         let report = labsim::run(options, move || {
@@ -368,7 +389,7 @@ pub(crate) mod tests {
         report.result.expect("it comes to an end").map_err(|told| told.to_string())
     }
 
-    /// Both outcomes.
+    /// Both outcomes, [alone](alone).
     fn outcomes(
         limits: Limits,
         body: impl Fn(&Run) + Send + Sync + 'static,
@@ -382,20 +403,24 @@ pub(crate) mod tests {
     }
 
     #[track_caller]
-    fn assert_passes(limits: Limits, body: impl Fn(&Run) + Send + Sync + 'static) {
-        for (time, outcome) in outcomes(limits, body) {
-            assert!(outcome.is_ok(), "in {time} time: {}", outcome.unwrap_err());
-        }
+    fn assert_passes<B: Fn(&Run) + Send + Sync + 'static>(limits: Limits, body: B) {
+        alone_as(TestName::of::<B>(), || {
+            for (time, outcome) in outcomes(limits, body) {
+                assert!(outcome.is_ok(), "in {time} time: {}", outcome.unwrap_err());
+            }
+        });
     }
 
     #[track_caller]
-    fn assert_fails(limits: Limits, parts: &[&str], body: impl Fn(&Run) + Send + Sync + 'static) {
-        for (time, outcome) in outcomes(limits, body) {
-            let report = outcome.expect_err("the run passed");
-            for part in parts {
-                assert!(report.contains(part), "{part:?} is missing in {time} time: {report}");
+    fn assert_fails<B: Fn(&Run) + Send + Sync + 'static>(limits: Limits, parts: &[&str], body: B) {
+        alone_as(TestName::of::<B>(), || {
+            for (time, outcome) in outcomes(limits, body) {
+                let report = outcome.expect_err("the run passed");
+                for part in parts {
+                    assert!(report.contains(part), "{part:?} is missing in {time} time: {report}");
+                }
             }
-        }
+        });
     }
 
     #[test]
@@ -500,41 +525,48 @@ pub(crate) mod tests {
     /// In virtual time a thread is its server's whenever it was started.
     #[test]
     fn a_panic_of_a_thread_started_late_is_attributed_in_virtual_time() {
-        let outcome = in_virtual_time(LIMITS, |run| {
-            let (first, second) = (Incarnation::new(run, 1), Incarnation::new(run, 1));
-            first.die();
-            first.spawn("of a killed one".to_string(), || {
-                let _ = thread::spawn(|| panic!("nobody listens")).join();
+        alone(|| {
+            let outcome = in_virtual_time(LIMITS, |run| {
+                let (first, second) = (Incarnation::new(run, 1), Incarnation::new(run, 1));
+                first.die();
+                first.spawn("of a killed one".to_string(), || {
+                    let _ = thread::spawn(|| panic!("nobody listens")).join();
+                });
+                run.sleep(Duration::from_millis(1));
+                second.spawn("ticker".to_string(), || {
+                    thread::sleep(Duration::from_millis(1));
+                    let _ = thread::spawn(|| panic!("no idea")).join();
+                });
+                run.sleep(Duration::from_secs(1));
             });
-            run.sleep(Duration::from_millis(1));
-            second.spawn("ticker".to_string(), || {
-                thread::sleep(Duration::from_millis(1));
-                let _ = thread::spawn(|| panic!("no idea")).join();
-            });
-            run.sleep(Duration::from_secs(1));
+            let report = outcome.unwrap_err();
+            assert!(
+                report.contains("no idea") && report.contains("thread `unnamed` of server 1"),
+                "{report}"
+            );
         });
-        let report = outcome.unwrap_err();
-        assert!(report.contains("no idea") && report.contains("thread `unnamed` of server 1"), "{report}");
     }
 
     #[test]
     fn threads_that_stay_after_the_death_of_their_server_are_named_in_virtual_time() {
-        let named = Arc::new(Mutex::new(Vec::new()));
-        let seen = named.clone();
-        let outcome = in_virtual_time(LIMITS, move |run| {
-            let server = Incarnation::new(run, 1);
-            let lasts = |seconds| move || thread::sleep(Duration::from_secs(seconds));
-            server.spawn("short".to_string(), lasts(3));
-            server.spawn("long".to_string(), lasts(60));
-            server.die();
-            for _ in 0..2 {
-                run.sleep(Duration::from_secs(9));
-                seen.lock().push(run.overdue_threads());
-            }
+        alone(|| {
+            let named = Arc::new(Mutex::new(Vec::new()));
+            let seen = named.clone();
+            let outcome = in_virtual_time(LIMITS, move |run| {
+                let server = Incarnation::new(run, 1);
+                let lasts = |seconds| move || thread::sleep(Duration::from_secs(seconds));
+                server.spawn("short".to_string(), lasts(3));
+                server.spawn("long".to_string(), lasts(60));
+                server.die();
+                for _ in 0..2 {
+                    run.sleep(Duration::from_secs(9));
+                    seen.lock().push(run.overdue_threads());
+                }
+            });
+            outcome.unwrap();
+            let expected = ["server 1, killed at 0.000 s, still has 1 thread: long".to_string()];
+            assert_eq!(*named.lock(), [vec![], expected.to_vec()]);
         });
-        outcome.unwrap();
-        let expected = ["server 1, killed at 0.000 s, still has 1 thread: long".to_string()];
-        assert_eq!(*named.lock(), [vec![], expected.to_vec()]);
     }
 
     #[test]
@@ -571,10 +603,12 @@ pub(crate) mod tests {
 
     #[test]
     fn what_a_slow_machine_may_cause_fails_in_virtual_time_only() {
-        let [(_, simulated), (_, real)] =
-            outcomes(LIMITS, |run| run.fail_if_virtual(&rules::RPC_BUDGET, "too slow"));
-        assert!(simulated.unwrap_err().contains("too slow"));
-        real.unwrap();
+        alone(|| {
+            let [(_, simulated), (_, real)] =
+                outcomes(LIMITS, |run| run.fail_if_virtual(&rules::RPC_BUDGET, "too slow"));
+            assert!(simulated.unwrap_err().contains("too slow"));
+            real.unwrap();
+        });
     }
 
     fn name_of<F: FnOnce(&Run)>(_: &F) -> TestName {
@@ -659,34 +693,36 @@ pub(crate) mod tests {
 
     #[test]
     fn the_subjects_speak_in_summary_and_report_and_are_shut_down() {
-        struct Cat(AtomicU64);
-        impl crate::run::Subject for Cat {
-            fn report(&self, _broken: Option<&'static Rule>) -> String {
-                "the cat sleeps\n".to_string()
-            }
-            fn summary(&self) -> String {
-                "1 cat".to_string()
-            }
-            fn shut_down(&self) {
-                self.0.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-        for fails in [false, true] {
-            let cats = Arc::new(Mutex::new(Vec::new()));
-            let its = cats.clone();
-            let outcomes = outcomes(LIMITS, move |run| {
-                let cat = Arc::new(Cat(AtomicU64::new(0)));
-                its.lock().push(cat.clone());
-                run.attach(cat);
-                assert!(!fails);
-            });
-            for (_, outcome) in outcomes {
-                match outcome {
-                    Ok(summary) => assert_eq!((summary.as_str(), fails), ("1 cat", false)),
-                    Err(report) => assert!(fails && report.contains("the cat sleeps"), "{report}"),
+        alone(|| {
+            struct Cat(AtomicU64);
+            impl crate::run::Subject for Cat {
+                fn report(&self, _broken: Option<&'static Rule>) -> String {
+                    "the cat sleeps\n".to_string()
+                }
+                fn summary(&self) -> String {
+                    "1 cat".to_string()
+                }
+                fn shut_down(&self) {
+                    self.0.fetch_add(1, Ordering::SeqCst);
                 }
             }
-            assert!(cats.lock().iter().all(|cat| cat.0.load(Ordering::SeqCst) == 1));
-        }
+            for fails in [false, true] {
+                let cats = Arc::new(Mutex::new(Vec::new()));
+                let its = cats.clone();
+                let outcomes = outcomes(LIMITS, move |run| {
+                    let cat = Arc::new(Cat(AtomicU64::new(0)));
+                    its.lock().push(cat.clone());
+                    run.attach(cat);
+                    assert!(!fails);
+                });
+                for (_, outcome) in outcomes {
+                    match outcome {
+                        Ok(summary) => assert_eq!((summary.as_str(), fails), ("1 cat", false)),
+                        Err(report) => assert!(fails && report.contains("the cat sleeps"), "{report}"),
+                    }
+                }
+                assert!(cats.lock().iter().all(|cat| cat.0.load(Ordering::SeqCst) == 1));
+            }
+        });
     }
 }

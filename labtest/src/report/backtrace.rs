@@ -179,8 +179,6 @@ mod tests {
     /// Should the standard library ever write its backtraces in another way.
     #[test]
     fn a_real_backtrace_is_trimmed() {
-        // A run must not wait for the lock under which backtraces are made, which somebody outside of it holds.
-        let _one = crate::runner::tests::ONE_AT_A_TIME.lock();
         let thread = std::thread::spawn(|| Backtrace::force_capture().to_string());
         let (whole, here) = (thread.join().unwrap(), "report/backtrace.rs:");
         assert!(whole.contains("__rust_begin_short_backtrace") && whole.contains(here), "{whole}");

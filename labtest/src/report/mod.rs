@@ -391,30 +391,34 @@ mod tests {
     /// One waits for ever, one again and again, and one has every right to.
     #[test]
     fn threads_of_killed_servers_are_shown_with_what_they_wait_for() {
-        // The run must not wait for the lock under which backtraces are made, which somebody outside of it holds.
-        let _one = crate::runner::tests::ONE_AT_A_TIME.lock();
-        let report = labsim::run(labsim::Options::new(1), || -> String {
-            let (sends, receives) = std::sync::mpsc::channel::<()>();
-            let killed = Node::new("server 1");
-            let _reads = killed.spawn("reads".to_string(), move || receives.recv());
-            let _loops = killed.spawn("loops".to_string(), || {
-                loop {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
+        crate::runner::tests::alone(|| {
+            let report = labsim::run(labsim::Options::new(1), || -> String {
+                let (sends, receives) = std::sync::mpsc::channel::<()>();
+                let killed = Node::new("server 1");
+                let _reads = killed.spawn("reads".to_string(), move || receives.recv());
+                let _loops = killed.spawn("loops".to_string(), || {
+                    loop {
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                });
+                let other = Node::new("server 2");
+                let _sleeps =
+                    other.spawn("loops".to_string(), || std::thread::sleep(Duration::from_secs(60)));
+                std::thread::sleep(Duration::from_secs(10));
+                std::mem::forget(sends);
+                panic!("threads are still there")
             });
-            let other = Node::new("server 2");
-            let _sleeps = other.spawn("loops".to_string(), || std::thread::sleep(Duration::from_secs(60)));
-            std::thread::sleep(Duration::from_secs(10));
-            std::mem::forget(sends);
-            panic!("threads are still there")
+            let overdue = ["reads", "loops"].map(|thread| ("server 1".to_string(), thread.to_string()));
+            let shown = stuck(&report, &overdue).all();
+            let [reads, loops] = &shown[..] else { panic!("{shown:?}") };
+            assert!(
+                reads.name == "reads" && reads.stack.iter().any(|frame| frame.contains("recv")),
+                "{reads:?}"
+            );
+            assert!(loops.name == "loops" && loops.node == "server 1", "{loops:?}");
+            assert!(loops.state.starts_with("sleeps since 9.9"), "{loops:?}");
+            assert!(stuck(&report, &[]).all().is_empty());
         });
-        let overdue = ["reads", "loops"].map(|thread| ("server 1".to_string(), thread.to_string()));
-        let shown = stuck(&report, &overdue).all();
-        let [reads, loops] = &shown[..] else { panic!("{shown:?}") };
-        assert!(reads.name == "reads" && reads.stack.iter().any(|frame| frame.contains("recv")), "{reads:?}");
-        assert!(loops.name == "loops" && loops.node == "server 1", "{loops:?}");
-        assert!(loops.state.starts_with("sleeps since 9.9"), "{loops:?}");
-        assert!(stuck(&report, &[]).all().is_empty());
     }
 
     #[test]
