@@ -10,7 +10,7 @@ use raft::State;
 
 use crate::config::{Config, Net, SNAPSHOT_INTERVAL, targeted_test};
 use crate::scene::message::Kind;
-use crate::scene::pattern::{Names, Pattern};
+use crate::scene::pattern::{Command, Names, Pattern};
 use crate::scene::stage::Stage;
 
 /// As [`targeted_test`] on a reliable network, named after the test function that its closure stands in.
@@ -398,6 +398,78 @@ fn stalled_answers_2B() {
             cfg.all().for_each(|server| cfg.set_drift(server, 0));
             cfg.all().for_each(|server| cfg.connect(server));
             visitors.into_iter().chain([starter]).for_each(|visitor| visitor.join());
+        }
+        cfg.one_retry("last", 5);
+    });
+}
+
+/// A follower's thread stalls while it deals with entries of a deposed leader, until the next leader's have come. Whether a message
+/// fits is decided in the state in which its entries are stored: "reply false if term < currentTerm" (figure 2, AppendEntries
+/// RPC, receiver implementation 1) is about the term then, and not about that of a moment before.
+#[test]
+fn stalled_appends_2B() {
+    test(5, |cfg| {
+        if !cfg.needs_virtual_time("it stalls threads by itself, when it has others to run") {
+            return;
+        }
+        let stage = Stage::on(cfg);
+        let pattern = |words: &str| Pattern::parse(&words.split(' ').collect::<Vec<_>>()).expect("it is one");
+        // By time, not by number: elections may take seconds.
+        let begun = Instant::now();
+        for round in (1..).take_while(|_| begun.elapsed() < Duration::from_secs(30)) {
+            cfg.one_retry(format!("begin {round}"), 5);
+            let leader = cfg.check_one_leader();
+            let [follower, a, b, c] = [1, 2, 3, 4].map(|i| cfg.after(leader, i));
+            let mut names = Names::default();
+            let servers = [("L", leader), ("F", follower), ("A", a), ("B", b), ("C", c)];
+            names.servers.extend(servers.map(|(name, server)| (name.to_owned(), server)));
+            cfg.phase(format!("round {round}: server {follower} has a command, and freezes before it hears that it is committed"));
+            if let Ok(kept) = cfg.start(leader, format!("kept in round {round}")) {
+                let kept = Command { bytes: Vec::new(), index: kept.index, term: kept.term };
+                names.commands.insert("K".to_owned(), kept);
+                let has_it = pattern("append-reply F -> L accepted up-to K delivered");
+                stage.wait(&[has_it], &names, Duration::from_secs(1));
+            }
+            cfg.set_drift(follower, -750_000);
+            cfg.freeze(follower);
+            cfg.sleep(Duration::from_millis(20));
+            cfg.phase(format!("round {round}: only there comes, twice, what leader {leader} is given next"));
+            let rule = |words: &str, fate| stage.rule(pattern(words), &names, fate);
+            let lost = Fate::Drop(Notice::AtOnce);
+            for others in ["any * -> F", "any L -> A", "any L -> B", "any L -> C"] {
+                rule(others, lost);
+            }
+            rule("append L -> F", Fate::Duplicate(1));
+            for number in 0..4 {
+                let _ = cfg.start(leader, format!("{number} taken back in round {round}"));
+            }
+            cfg.sleep(Duration::from_millis(50));
+            rule("any L -> F", lost);
+            cfg.set_drift(a, 2_000_000);
+            let leads = |server: &usize| cfg.state(*server).is_some_and(|state| state.is_leader);
+            cfg.wait_until_asked(Duration::from_secs(2), || [a, b, c].into_iter().find(leads));
+            cfg.phase(format!(
+                "round {round}: another leads, and server {follower} goes on; its threads stall"
+            ));
+            // Whoever handles the first copy stalls as it writes to the disk, with a lock held, so that there is a queue at it.
+            // While others wait for a lock, whoever gives it back may stall there.
+            cfg.set_stalls(follower, 1, Duration::from_millis(50));
+            cfg.thaw(follower);
+            let visitors = [1, 2, 3, 4].map(|visitor| {
+                cfg.spawn(format!("visitor {visitor} of server {follower}"), move |cfg| {
+                    cfg.sleep(Duration::from_millis(5));
+                    let _ = cfg.state(follower);
+                })
+            });
+            cfg.sleep(Duration::from_millis(10));
+            cfg.set_stalls(follower, 2, Duration::from_secs(1));
+            cfg.sleep(Duration::from_millis(50));
+            cfg.set_stalls(follower, 0, Duration::ZERO);
+            cfg.phase(format!("round {round}: what the next leader is given arrives too"));
+            stage.clear();
+            cfg.one_retry(format!("instead {round}"), 4);
+            cfg.all().for_each(|server| cfg.set_drift(server, 0));
+            visitors.into_iter().for_each(|visitor| visitor.join());
         }
         cfg.one_retry("last", 5);
     });
