@@ -133,7 +133,8 @@
 //!   standard input are refused.
 //! - A loop that waits for another thread, and neither yields nor allocates nor wakes, hangs; the watchdog says where. A
 //!   wake from a thread outside the run does not reach a thread inside: beside [`run`] in a process with others, these must not
-//!   share a lock with it, such as the one under which the standard library makes backtraces. [`Test`] runs alone in its process.
+//!   share a lock with it, such as the one under which the standard library makes backtraces. [`Test`] runs alone in its process,
+//!   unless `LAB_INPROCESS` or a debugger keeps it in the one that it was started in: then run one test, with `--exact`.
 //! - Who makes system calls without the C library, as `rustix` may, or sleeps and waits by other functions than those
 //!   above (`poll`, `usleep`, semaphores), does so in real time, and all others wait.
 //! - `pthread_cancel`, `pthread_exit`, signals handled by the program, `fork` in a run, requeueing and

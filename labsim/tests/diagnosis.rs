@@ -252,6 +252,49 @@ fn a_loop_at_the_entry_of_a_function_is_shown_in_that_function() {
     fails_saying("bad_busy_at_entry", &[], &["busy loop", "spin_for_ever at ", "diagnosis.rs:"]);
 }
 
+/// As of a crate that makes its system calls without the C library.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn wait_without_libc(word: &u32, seconds: &[i64; 2]) -> i64 {
+    const FUTEX_WAIT_PRIVATE: i64 = 128;
+    let result: i64;
+    // SAFETY: the word and the time outlive the call, which writes to neither.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") 202i64 => result,
+            in("rdi") word, in("rsi") FUTEX_WAIT_PRIVATE, in("rdx") 0, in("r10") seconds,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn bad_outside_wait() {
+    if is_inner() {
+        let options = Options { still_max: Duration::from_millis(300), ..Options::new(0) };
+        Test::new("bad_outside_wait").options(options).run(|_: Run| {
+            let (word, mut sum) = (0, 0);
+            for i in 0..3 {
+                sum += i;
+                sum += wait_without_libc(&word, &[100, 0]);
+                sum = std::hint::black_box(3 * sum);
+            }
+            sum.to_string()
+        });
+    }
+}
+
+/// The kernel returns behind the call to interrupt it; what follows there was written elsewhere.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_system_call_that_was_inlined_is_shown() {
+    fails_saying("bad_outside_wait", &[], &["thread 'main': runs", "wait_without_libc at "]);
+}
+
 #[test]
 fn bad_livelock() {
     bad("bad_livelock", || {

@@ -423,6 +423,7 @@ fn stalled_appends_2B() {
             let mut names = Names::default();
             let servers = [("L", leader), ("F", follower), ("A", a), ("B", b), ("C", c)];
             names.servers.extend(servers.map(|(name, server)| (name.to_owned(), server)));
+            // What comes next tells it of the commit as well, and so lets it write to its disk.
             cfg.phase(format!("round {round}: server {follower} has a command, and freezes before it hears that it is committed"));
             if let Ok(kept) = cfg.start(leader, format!("kept in round {round}")) {
                 let kept = Command { bytes: Vec::new(), index: kept.index, term: kept.term };
@@ -430,26 +431,29 @@ fn stalled_appends_2B() {
                 let has_it = pattern("append-reply F -> L accepted up-to K delivered");
                 stage.wait(&[has_it], &names, Duration::from_secs(1));
             }
+            // It must not stand for election as soon as it goes on.
             cfg.set_drift(follower, -750_000);
             cfg.freeze(follower);
             cfg.sleep(Duration::from_millis(20));
             cfg.phase(format!("round {round}: only there comes, twice, what leader {leader} is given next"));
             let rule = |words: &str, fate| stage.rule(pattern(words), &names, fate);
-            let lost = Fate::Drop(Notice::AtOnce);
-            for others in ["any * -> F", "any L -> A", "any L -> B", "any L -> C"] {
-                rule(others, lost);
-            }
+            // Only the next leader is told that its appends are lost, so that it sends them again later: somebody who repeats at once
+            // what is lost would do nothing else.
+            let gone = Fate::Drop(Notice::ByTimeout);
+            rule("any * -> F", gone);
+            rule("append * -> F", Fate::Drop(Notice::AtOnce));
+            ["any L -> A", "any L -> B", "any L -> C"].iter().for_each(|words| rule(words, gone));
             rule("append L -> F", Fate::Duplicate(1));
             for number in 0..4 {
                 let _ = cfg.start(leader, format!("{number} taken back in round {round}"));
             }
             cfg.sleep(Duration::from_millis(50));
-            rule("any L -> F", lost);
+            rule("any L -> F", gone);
             cfg.set_drift(a, 2_000_000);
             let leads = |server: &usize| cfg.state(*server).is_some_and(|state| state.is_leader);
             cfg.wait_until_asked(Duration::from_secs(2), || [a, b, c].into_iter().find(leads));
             cfg.phase(format!(
-                "round {round}: another leads, and server {follower} goes on; its threads stall"
+                "round {round}: another should lead by now; server {follower} goes on, and its threads stall"
             ));
             // Whoever handles the first copy stalls as it writes to the disk, with a lock held, so that there is a queue at it.
             // While others wait for a lock, whoever gives it back may stall there.

@@ -131,9 +131,10 @@ extern "C" fn handler(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_v
 
 /// Lets the stack name the function and the line that were interrupted. What a stack holds are addresses that calls return
 /// to; one is taken from each to get at the call, also from the place where a signal struck. At the first instruction
-/// of a function or of a loop this leads into the function or the padding before it. So one is added, unless the instruction
-/// has a single byte and moves the stack pointer: after it the stack is unwound in another way. Tried on x86-64 only, so
-/// elsewhere the place remains as it is.
+/// of a function or of a loop this leads into the function or the padding before it. So one is added, with two exceptions. After
+/// an instruction of a single byte that moves the stack pointer the stack is unwound in another way. And a thread that waits in
+/// the kernel stands behind its system call, as if to return to there; what comes next may be another function's, the
+/// call being inlined. Tried on x86-64 only, so elsewhere the place remains as it is.
 ///
 /// # Safety
 ///
@@ -145,7 +146,9 @@ unsafe fn show_where_it_struck(context: &mut libc::ucontext_t) {
         // SAFETY: what can be executed can be read.
         let instruction = unsafe { *(*counter as *const u8) };
         // push and pop, pushf, popf, ret, leave
-        if !matches!(instruction, 0x50..=0x5f | 0x9c | 0x9d | 0xc3 | 0xc9) {
+        let moves_the_stack = matches!(instruction, 0x50..=0x5f | 0x9c | 0x9d | 0xc3 | 0xc9);
+        let follows_a_system_call = raw::read_memory(*counter as usize - 2) == Some([0x0f, 0x05]);
+        if !moves_the_stack && !follows_a_system_call {
             *counter += 1;
         }
     }
