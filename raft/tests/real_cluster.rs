@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use labrpc::{Fate, Faults, Notice};
-use labtest::rules;
+use labtest::{Task, rules};
 use raft::State;
 
 use crate::config::{Config, Net, SNAPSHOT_INTERVAL, targeted_test};
@@ -322,6 +322,21 @@ fn stall_threads(
     visitors.into_iter().for_each(|visitor| visitor.join());
 }
 
+/// Lets four visitors join those who wait for a lock of `server`, and for 50 ms every other thread stall that gives it back,
+/// for up to `longest`: while others wait for a lock, whoever gives it back may stall there. Returns the visitors.
+fn stall_in_queue(cfg: &Config, server: usize, longest: Duration) -> [Task<()>; 4] {
+    let visitors = [1, 2, 3, 4].map(|visitor| {
+        cfg.spawn(format!("visitor {visitor} of server {server}"), move |cfg| {
+            let _ = cfg.state(server);
+        })
+    });
+    cfg.sleep(Duration::from_millis(10));
+    cfg.set_stalls(server, 2, longest);
+    cfg.sleep(Duration::from_millis(50));
+    cfg.set_stalls(server, 0, Duration::ZERO);
+    visitors
+}
+
 /// A leader's threads stall while it has answers to deal with, until it leads again: in the meantime another has led, and
 /// taken back what the answers are about. They say nothing in a reign for which matchIndex was "reinitialized after election"
 /// (figure 2, volatile state on leaders).
@@ -361,23 +376,14 @@ fn stalled_answers_2B() {
             cfg.sleep(Duration::from_millis(600));
             cfg.phase(format!("round {round}: they arrive, and threads of server {leader} stall"));
             stage.calm();
-            // Somebody stalls with a lock held, so that there is a queue at it. While others wait for a lock, whoever gives it
-            // back may stall there.
+            // Somebody stalls with a lock held, so that there is a queue at it.
             cfg.set_stalls(leader, 1, Duration::from_millis(50));
             let starter = cfg.spawn(format!("somebody who gives a command to server {leader}"), move |cfg| {
                 let _ = cfg.start(leader, format!("taken back in round {round}"));
             });
             cfg.sleep(Duration::from_millis(1));
             stage.release(None, &names);
-            let visitors = [1, 2, 3, 4].map(|visitor| {
-                cfg.spawn(format!("visitor {visitor} of server {leader}"), move |cfg| {
-                    let _ = cfg.state(leader);
-                })
-            });
-            cfg.sleep(Duration::from_millis(10));
-            cfg.set_stalls(leader, 2, Duration::from_secs(3));
-            cfg.sleep(Duration::from_millis(50));
-            cfg.set_stalls(leader, 0, Duration::ZERO);
+            let visitors = stall_in_queue(cfg, leader, Duration::from_secs(3));
             cfg.phase(format!("round {round}: one of servers {a}, {b} and {c} leads, and takes that back"));
             cfg.disconnect(friend);
             cfg.set_drift(leader, -750_000);
@@ -456,19 +462,9 @@ fn stalled_appends_2B() {
                 "round {round}: another should lead by now; server {follower} goes on, and its threads stall"
             ));
             // Whoever handles the first copy stalls as it writes to the disk, with a lock held, so that there is a queue at it.
-            // While others wait for a lock, whoever gives it back may stall there.
             cfg.set_stalls(follower, 1, Duration::from_millis(50));
             cfg.thaw(follower);
-            let visitors = [1, 2, 3, 4].map(|visitor| {
-                cfg.spawn(format!("visitor {visitor} of server {follower}"), move |cfg| {
-                    cfg.sleep(Duration::from_millis(5));
-                    let _ = cfg.state(follower);
-                })
-            });
-            cfg.sleep(Duration::from_millis(10));
-            cfg.set_stalls(follower, 2, Duration::from_secs(1));
-            cfg.sleep(Duration::from_millis(50));
-            cfg.set_stalls(follower, 0, Duration::ZERO);
+            let visitors = stall_in_queue(cfg, follower, Duration::from_secs(1));
             cfg.phase(format!("round {round}: what the next leader is given arrives too"));
             stage.clear();
             cfg.one_retry(format!("instead {round}"), 4);
